@@ -1,0 +1,3 @@
+//! The convoy command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The daemon as code: its flags, its configuration and its run, shared by `convoyd` and `convoy daemon`.

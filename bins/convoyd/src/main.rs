@@ -1,0 +1,3 @@
+//! The convoy daemon: `convoyd` is `convoy daemon` under its own name.
+
+fn main() {}

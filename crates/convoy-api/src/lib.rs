@@ -1,0 +1,1 @@
+//! What crosses the wire: requests, responses, paths and the problem body.

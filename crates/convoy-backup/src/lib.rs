@@ -1,0 +1,1 @@
+//! Carry blocks there and back: the create, restore and verify pipelines.

@@ -1,0 +1,1 @@
+//! Which blocks changed: the difference of two thin devices in time proportional to the change.

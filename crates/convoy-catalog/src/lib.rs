@@ -1,0 +1,1 @@
+//! What do we promise exists: the durable record of pools, volumes, snapshots and intents.

@@ -1,0 +1,1 @@
+//! Ask: HTTP over the daemon's unix socket.

@@ -1,0 +1,1 @@
+//! The verbs, and their safety: volumes, snapshots, backups and restores as one library.

@@ -1,0 +1,1 @@
+//! Put a filesystem on it: mkfs, mount, unmount, and what is mounted where.

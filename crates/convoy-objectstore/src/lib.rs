@@ -1,0 +1,1 @@
+//! Keep bytes under a key: object stores with one strong primitive, create-if-absent.

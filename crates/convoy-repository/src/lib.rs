@@ -1,0 +1,1 @@
+//! What does a backup look like at rest, and who may change it when.

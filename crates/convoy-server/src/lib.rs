@@ -1,0 +1,1 @@
+//! Answer: the engine's verbs over HTTP on a unix socket.

@@ -1,0 +1,1 @@
+//! What does the pool's metadata say: a strict, read-only reader of dm-thin metadata.

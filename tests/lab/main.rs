@@ -1,0 +1,1 @@
+//! Tests that run as root on a kernel with dm-thin.

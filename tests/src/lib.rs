@@ -1,0 +1,1 @@
+//! The whole, from outside: helpers for the tests that run in the lab.
