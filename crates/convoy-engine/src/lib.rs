@@ -1,1 +1,36 @@
 //! The verbs, and their safety: volumes, snapshots, backups and restores as one library.
+//!
+//! [`Engine::open`] gives an owned value that several threads may share. Verbs are methods that block
+//! and return plain values; each takes an [`Operation`], which names it and hears of its progress. The
+//! engine never prints, exits, reads the environment or keeps globals.
+//!
+//! Only this crate introduces the columns below it to each other: the catalog (what we promise exists),
+//! the thin pool (what the kernel does), the filesystem on top, the block difference and the backup
+//! repository. The order in which they are told things is the whole of its safety, and is written down
+//! where it happens: `docs/architecture.md` has the map.
+
+// mod backup;
+mod config;
+// mod destination;
+mod engine;
+mod error;
+mod model;
+mod operation;
+mod options;
+// mod pool;
+// mod recovery;
+// mod resolve;
+// mod restore;
+// mod snapshot;
+// mod transaction;
+// mod volume;
+
+pub use config::{Config, PoolConfig};
+pub use engine::Engine;
+pub use error::Error;
+pub use model::{
+    BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
+    PoolInfo, Problem, SnapshotInfo, Verification, VolumeInfo, VolumeState,
+};
+pub use operation::{Event, Observer, Operation, Phase, Silent};
+pub use options::{OPTIONS, pool_options};

@@ -1,0 +1,41 @@
+//! What an engine is opened with.
+
+use convoy_names::PoolName;
+use convoy_units::{Bytes, DataBlockSize};
+use std::path::PathBuf;
+
+/// An engine's settings. Nothing here is read from the environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Holds the catalog, the lock, the default mount points and the files of a loop-backed pool.
+    pub root: PathBuf,
+    /// The pool.
+    pub pool: PoolConfig,
+}
+
+impl Config {
+    /// The defaults over this root: a loop-backed pool in it.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            pool: PoolConfig::default(),
+        }
+    }
+}
+
+/// Settings of the pool. `None` means what the catalog has, else the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// `dm.datadev`; together with `metadata`, or neither: then the pool is loop-backed under the root.
+    pub data: Option<PathBuf>,
+    /// `dm.metadatadev`.
+    pub metadata: Option<PathBuf>,
+    /// `dm.thinpoolname`, default `convoy-pool`.
+    pub name: Option<PoolName>,
+    /// `dm.thinpoolblocksize`, default 4096 sectors; fixed once the pool is made.
+    pub block_size: Option<DataBlockSize>,
+    /// `dm.defaultvolumesize`, default 100 GiB.
+    pub default_volume_size: Option<Bytes>,
+    /// `dm.fs`, default `ext4`.
+    pub filesystem: Option<String>,
+}
