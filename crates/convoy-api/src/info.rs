@@ -1,0 +1,58 @@
+//! The daemon as a whole.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// `GET /v1/info`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The daemon's version, such as `0.1.0`.
+    pub version: String,
+    /// Its root directory.
+    pub root: String,
+    /// The drivers it has, the default one first.
+    pub drivers: Vec<String>,
+    /// Who this host is in commit records.
+    pub host: Uuid,
+    /// Its pool.
+    pub pool: Pool,
+    /// What recovery did at the last start, one sentence each.
+    pub recovered: Vec<String>,
+}
+
+/// A thin pool and its fill. Amounts are bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Identity.
+    pub uuid: Uuid,
+    /// Label, and the name of its device-mapper device.
+    pub name: String,
+    /// `devicemapper`.
+    pub driver: String,
+    /// The data device, or the backing file of a loop-backed pool.
+    pub data_device: String,
+    /// The metadata device, or the backing file of a loop-backed pool.
+    pub metadata_device: String,
+    /// Made of sparse files by the daemon itself: not for production.
+    pub loop_backed: bool,
+    /// The unit of sharing.
+    pub block_size: u64,
+    /// What a volume gets that asks for no size.
+    pub default_volume_size: u64,
+    /// What a volume gets that asks for no filesystem.
+    pub filesystem: String,
+    /// `rw`, `ro`, `out_of_data_space`, `fail` or `error`.
+    pub mode: String,
+    /// The kernel asks for a metadata check before it writes again.
+    pub needs_check: bool,
+    /// The transaction id of pool and catalog.
+    pub transaction: u64,
+    /// Data in use.
+    pub data_used: u64,
+    /// Data in all.
+    pub data_total: u64,
+    /// Metadata in use, the kernel's reserve included.
+    pub metadata_used: u64,
+    /// Metadata in all.
+    pub metadata_total: u64,
+}

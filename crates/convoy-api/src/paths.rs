@@ -1,0 +1,57 @@
+//! Where things are: the paths of `/v1`, and their parts made safe.
+
+/// `GET`: alive; answers without touching the pool.
+pub const HEALTH: &str = "/healthz";
+/// `GET`: the daemon and its pool.
+pub const INFO: &str = "/v1/info";
+/// `GET`: all volumes; `POST`: make one.
+pub const VOLUMES: &str = "/v1/volumes";
+/// `GET`, `DELETE`: one volume.
+pub const VOLUME: &str = "/v1/volumes/{name}";
+/// `POST`: mount it.
+pub const VOLUME_MOUNT: &str = "/v1/volumes/{name}/mount";
+/// `POST`: unmount it.
+pub const VOLUME_UNMOUNT: &str = "/v1/volumes/{name}/unmount";
+/// `GET`: all snapshots, or those of `?volume=`; `POST`: take one.
+pub const SNAPSHOTS: &str = "/v1/snapshots";
+/// `GET`, `DELETE`: one snapshot, as `SNAPSHOT` or `VOLUME@SNAPSHOT`.
+pub const SNAPSHOT: &str = "/v1/snapshots/{name}";
+/// `GET`: the backups in `?destination=`, perhaps only those of `&volume=`; `POST`: make one.
+pub const BACKUPS: &str = "/v1/backups";
+/// `POST`: one backup, its URL in the body.
+pub const BACKUP_INSPECT: &str = "/v1/backups/inspect";
+/// `POST`: delete one backup.
+pub const BACKUP_DELETE: &str = "/v1/backups/delete";
+/// `POST`: read one backup back and check it.
+pub const BACKUP_VERIFY: &str = "/v1/backups/verify";
+
+/// A path with its `{name}` filled in, percent-encoded.
+pub fn with_name(path: &str, name: &str) -> String {
+    path.replace("{name}", &encode(name))
+}
+
+/// A path with a query: pairs without a value are left out, the rest percent-encoded.
+pub fn with_query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs
+        .iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", encode((*value)?))));
+    let query: Vec<String> = given.collect();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
+    }
+}
+
+/// All but the unreserved characters of RFC 3986 §2.3 as `%XX`.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
