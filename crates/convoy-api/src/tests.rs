@@ -3,6 +3,7 @@
 use super::*;
 use convoy_fault::Kind;
 use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const ID: Uuid = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
@@ -59,7 +60,7 @@ fn volume() -> Volume {
         state: "ready".into(),
         problem: None,
         created: "2026-11-22T08:04:40Z".parse().unwrap(),
-        labels: Default::default(),
+        labels: BTreeMap::new(),
         restored_from: None,
         snapshots: vec![snapshot()],
     }
@@ -84,7 +85,7 @@ fn backup() -> Backup {
         host: ID,
         operation: ID,
         stored: 12345,
-        labels: Default::default(),
+        labels: BTreeMap::new(),
     }
 }
 
