@@ -1,0 +1,183 @@
+//! The trait every destination implements, and its words.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{Counters, Error, Key};
+
+/// The largest object, in bytes: larger ones are neither stored nor read.
+///
+/// Objects are handled whole in memory, and a hostile destination must not fill it.
+pub const MAX_OBJECT: u64 = 256 << 20;
+
+/// Whether a `put` may replace an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutMode {
+    /// Only if there is none: of all creators of a key one wins.
+    Create,
+    /// Replace what is there, at once and whole: readers see the old bytes or the new.
+    Overwrite,
+}
+
+/// What a `put` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object has our bytes now.
+    Stored,
+    /// There was an object already, maybe with other bytes; it is untouched.
+    Exists,
+}
+
+/// What a `delete` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It was there and is gone.
+    Deleted,
+    /// It was not there (some destinations cannot tell, and say `Deleted`).
+    Absent,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: Key,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// One page of a listing, in the order of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// At most as many as asked for; maybe fewer although there are more.
+    pub entries: Vec<Entry>,
+    /// Whether to ask again, after the last key of this page.
+    pub more: bool,
+}
+
+/// The requests a store answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verb {
+    /// Opening the destination.
+    Open,
+    /// `put`.
+    Put,
+    /// `put_deferred`.
+    PutDeferred,
+    /// `sync`.
+    Sync,
+    /// `get`.
+    Get,
+    /// `get_range`.
+    GetRange,
+    /// `size`.
+    Size,
+    /// `list`.
+    List,
+    /// `delete`.
+    Delete,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Put | Self::PutDeferred => "put",
+            Self::Sync => "sync",
+            Self::Get | Self::GetRange => "get",
+            Self::Size => "size",
+            Self::List => "list",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// Bytes under keys. Any number of threads may call concurrently; calls block until answered.
+///
+/// Readers may see an object later than its writer was answered, never with other bytes than were
+/// put. After an error of kind `Unclear` the request may have happened, may still happen, or may
+/// happen twice; after any other error it did not happen.
+pub trait ObjectStore: Send + Sync + fmt::Debug {
+    /// Stores `bytes` under `key`; the object survives a power cut when this returns.
+    ///
+    /// `Exists` of a `Create` means: an object of that name is there and is as durable as if this
+    /// call had stored it. A lost answer may turn our own creation into `Exists` on a repetition.
+    fn put(&self, key: &Key, bytes: &[u8], mode: PutMode) -> Result<Put, Error>;
+
+    /// Creates like `put` with `Create`, but the object survives a power cut only after the next
+    /// `sync` that succeeds.
+    ///
+    /// It is readable at once. After a power cut before `sync` it may be absent, cut short or filled
+    /// with anything, so nothing durable may name it until `sync` has returned.
+    fn put_deferred(&self, key: &Key, bytes: &[u8]) -> Result<Put, Error>;
+
+    /// Makes every deferred put that returned before this call durable.
+    ///
+    /// An error means that at least one deferred object is lost, whoever put it: then every later
+    /// `sync` of this store fails as well, until the destination is opened anew.
+    fn sync(&self) -> Result<(), Error>;
+
+    /// The whole object. Errors: `NotFound`, `Damaged` if it ends early.
+    fn get(&self, key: &Key) -> Result<Vec<u8>, Error>;
+
+    /// The bytes of `range`, counted from the object's begin; exactly as many as asked for.
+    ///
+    /// Errors: `NotFound`, `Damaged` if the object is shorter, `Invalid` if the range ends before it
+    /// begins.
+    fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, Error>;
+
+    /// The object's size in bytes, `None` if there is none.
+    fn size(&self, key: &Key) -> Result<Option<u64>, Error>;
+
+    /// The objects whose keys begin with `prefix` (any text) and come after `after`, in key order.
+    ///
+    /// At most `limit` of them; a `limit` of 0 counts as 1. Nothing may be concluded from what a
+    /// listing does not show: it may be stale.
+    fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error>;
+
+    /// Removes the object. Durable in time, not necessarily when it returns.
+    fn delete(&self, key: &Key) -> Result<Deletion, Error>;
+
+    /// Requests and bytes so far.
+    fn counters(&self) -> Counters;
+}
+
+impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
+    fn put(&self, key: &Key, bytes: &[u8], mode: PutMode) -> Result<Put, Error> {
+        (**self).put(key, bytes, mode)
+    }
+
+    fn put_deferred(&self, key: &Key, bytes: &[u8]) -> Result<Put, Error> {
+        (**self).put_deferred(key, bytes)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        (**self).sync()
+    }
+
+    fn get(&self, key: &Key) -> Result<Vec<u8>, Error> {
+        (**self).get(key)
+    }
+
+    fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        (**self).get_range(key, range)
+    }
+
+    fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
+        (**self).size(key)
+    }
+
+    fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
+        (**self).list(prefix, after, limit)
+    }
+
+    fn delete(&self, key: &Key) -> Result<Deletion, Error> {
+        (**self).delete(key)
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+}
