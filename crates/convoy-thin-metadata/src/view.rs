@@ -1,0 +1,277 @@
+//! One consistent state of a pool's metadata: the committed one offline, or a metadata snapshot.
+
+use crate::details::DeviceDetails;
+use crate::error::{Error, Rule, Tree};
+use crate::node::{MAX_HEIGHT, Node, NodeRef, number};
+use crate::runs::{Mappings, Runs};
+use crate::source::{Block, BlockSource};
+use crate::superblock::{Superblock, SuperblockState, parse, read_superblock};
+use crate::walk::{Walk, value_size};
+use crate::BLOCK_SIZE;
+use convoy_units::{DevId, MetadataBlock};
+
+/// How often the live superblock is read anew when the kernel may be writing it at the same moment.
+const LIVE_TRIES: usize = 16;
+
+/// One state of the metadata, with everything needed to judge pointers found in it.
+///
+/// Reads go straight to the source, nothing is cached; several threads may use one view.
+#[derive(Debug)]
+pub struct View<S> {
+    source: S,
+    superblock: Superblock,
+    live: Superblock,
+    held: Option<MetadataBlock>,
+    metadata_blocks: u64,
+    data_blocks: u64,
+}
+
+impl<S: BlockSource> View<S> {
+    /// The last committed state, from block 0. **Offline only**: the pool must not be active. On a pool
+    /// in use nodes are freed and overwritten under the reader; that is noticed at the end
+    /// ([`Error::Changed`]) or as damage, at the price of the whole read.
+    ///
+    /// # Errors
+    /// [`Error::Blank`], [`Error::Foreign`], [`Error::Unsupported`], [`Error::Damaged`], [`Error::Read`].
+    pub fn live(source: S) -> Result<Self, Error> {
+        let live = valid(read_superblock(&source)?)?;
+        Self::new(source, live.clone(), live, None)
+    }
+
+    /// The state that the metadata snapshot at block `root` keeps; the pool may be in use.
+    ///
+    /// `root` comes from the pool's status line after `reserve_metadata_snap`, and the snapshot must stay
+    /// reserved until the last read: a block may be overwritten right after the release.
+    ///
+    /// # Errors
+    /// As [`View::live`], and [`Error::NotHeld`] when the live superblock names another root or none.
+    pub fn held(source: S, root: MetadataBlock) -> Result<Self, Error> {
+        let live = read_live(&source)?;
+        if live.held_root != Some(root) {
+            return Err(Error::NotHeld { root, found: live.held_root });
+        }
+        let mut block = [0; BLOCK_SIZE];
+        source.read(root, &mut block).map_err(|source| Error::Read { block: root, source })?;
+        let superblock = parse(&block, root)?;
+        if superblock.data_block_size != live.data_block_size {
+            let found = superblock.data_block_size.sectors().0;
+            let rule = Rule::Field { field: "data_block_size", found };
+            return Err(rule.at(Tree::Superblock, None, root));
+        }
+        Self::new(source, superblock, live, Some(root))
+    }
+
+    /// Bounds come from the live superblock's space maps: a held copy has none, and the size field at
+    /// offset 344 is not updated when the device grows.
+    fn new(source: S, superblock: Superblock, live: Superblock, held: Option<MetadataBlock>) -> Result<Self, Error> {
+        let field = |field, found| Rule::Field { field, found }.at(Tree::Superblock, None, MetadataBlock(0));
+        let metadata_blocks = live
+            .nr_metadata_blocks
+            .filter(|n| *n <= source.nr_blocks())
+            .ok_or_else(|| field("metadata space map's nr_blocks", live.nr_metadata_blocks.unwrap_or(0)))?;
+        let data_blocks = live.nr_data_blocks.unwrap_or(0);
+        let view = Self { source, superblock, live, held, metadata_blocks, data_blocks };
+        for root in [view.superblock.mapping_root, view.superblock.details_root] {
+            view.check_pointer(root)
+                .map_err(|rule| rule.at(Tree::Superblock, None, held.unwrap_or_default()))?;
+        }
+        Ok(view)
+    }
+
+    /// The superblock of this state: for a held root the copy, which knows no space maps.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Block 0 as it was when the view was opened.
+    pub fn live_superblock(&self) -> &Superblock {
+        &self.live
+    }
+
+    /// Blocks of the metadata device that pointers may name.
+    pub fn metadata_blocks(&self) -> u64 {
+        self.metadata_blocks
+    }
+
+    /// Data blocks that mappings may name.
+    pub fn data_blocks(&self) -> u64 {
+        self.data_blocks
+    }
+
+    /// Whether what was read until now is one state: to be asked after the last read, before relying
+    /// on the whole.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when block 0 was rewritten under an offline view, [`Error::NotHeld`] when the
+    /// metadata snapshot has been released.
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        let now = read_live(&self.source)?;
+        match self.held {
+            Some(root) if now.held_root != Some(root) => {
+                Err(Error::NotHeld { root, found: now.held_root })
+            }
+            None if now != self.live => Err(Error::Changed),
+            _ => Ok(()),
+        }
+    }
+
+    /// One device's details, or `None` when the pool has no such device.
+    ///
+    /// # Errors
+    /// Damage on the path to it, or a device that only one of the two trees has.
+    pub fn device(&self, dev_id: DevId) -> Result<Option<DeviceDetails>, Error> {
+        Ok(self.device_with_root(dev_id)?.map(|(details, _)| details))
+    }
+
+    /// The root block of one device's mapping tree, or `None` when the pool has no such device.
+    ///
+    /// # Errors
+    /// Damage on the path to it.
+    pub fn mapping_root(&self, dev_id: DevId) -> Result<Option<MetadataBlock>, Error> {
+        let root = self.superblock.mapping_root;
+        let leaf = |value: &[u8]| MetadataBlock(number(value));
+        let found = self.lookup(Tree::Devices, root, u64::from(dev_id.get()), leaf)?;
+        if let Some(block) = found {
+            self.check_pointer(block)
+                .map_err(|rule| rule.at(Tree::Mappings(dev_id), None, block))?;
+        }
+        Ok(found)
+    }
+
+    /// One device's details and the root of its mapping tree.
+    ///
+    /// # Errors
+    /// As [`View::device`].
+    pub fn device_with_root(&self, dev_id: DevId) -> Result<Option<(DeviceDetails, MetadataBlock)>, Error> {
+        let details_root = self.superblock.details_root;
+        let leaf = |value: &[u8]| DeviceDetails::parse(dev_id, value);
+        let details = self.lookup(Tree::Details, details_root, u64::from(dev_id.get()), leaf)?;
+        match (details, self.mapping_root(dev_id)?) {
+            (Some(details), Some(root)) => Ok(Some((details, root))),
+            (None, None) => Ok(None),
+            (_, root) => Err(key_sets(dev_id, root.is_some(), details_root)),
+        }
+    }
+
+    /// Every device of the pool, by ascending id.
+    ///
+    /// # Errors
+    /// Any damage in the device tree or the details tree, such as a device that only one of them has.
+    pub fn devices(&self) -> Result<Vec<DeviceDetails>, Error> {
+        let roots = self.list(Tree::Devices, self.superblock.mapping_root, |dev_id, _| dev_id)?;
+        let details_root = self.superblock.details_root;
+        let details = self.list(Tree::Details, details_root, DeviceDetails::parse)?;
+        let mut found = details.iter().map(|details| details.dev_id);
+        let mut expected = roots.iter().copied();
+        loop {
+            match (expected.next(), found.next()) {
+                (None, None) => break,
+                (left, right) if left == right => {}
+                (Some(left), right) if right.is_none_or(|right| left < right) => {
+                    return Err(key_sets(left, true, details_root));
+                }
+                (_, right) => {
+                    let dev_id = right.expect("the two differ and the left one is not the lesser");
+                    return Err(key_sets(dev_id, false, details_root));
+                }
+            }
+        }
+        self.check_unchanged()?;
+        Ok(details)
+    }
+
+    /// All mappings of one device as runs.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], and damage above the leaves; damage in leaves comes as an item.
+    pub fn mappings(&self, dev_id: DevId) -> Result<Mappings<'_, S>, Error> {
+        let (details, root) =
+            self.device_with_root(dev_id)?.ok_or(Error::NoDevice { dev_id })?;
+        let mut walk = Walk::new(self, Tree::Mappings(dev_id));
+        let leaves = walk.leaves(root)?;
+        Ok(Mappings::new(Runs::new(walk, leaves), root, details.mapped_blocks))
+    }
+
+    /// Whether a tree may point at `block`.
+    pub(crate) fn check_pointer(&self, block: MetadataBlock) -> Result<(), Rule> {
+        if block.0 == 0 {
+            return Err(Rule::PointsAtSuperblock);
+        }
+        if block.0 >= self.metadata_blocks {
+            return Err(Rule::BlockRange { limit: self.metadata_blocks });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read_node(&self, tree: Tree, block: MetadataBlock, into: &mut Block) -> Result<(), Error> {
+        self.check_pointer(block).map_err(|rule| rule.at(tree, None, block))?;
+        self.source.read(block, into).map_err(|source| Error::Read { block, source })
+    }
+
+    /// A batch; when it fails, one by one, to name the block that does.
+    pub(crate) fn read_nodes(&self, tree: Tree, blocks: &[MetadataBlock], into: &mut [Block]) -> Result<(), Error> {
+        if self.source.read_many(blocks, into).is_ok() {
+            return Ok(());
+        }
+        blocks.iter().zip(into).try_for_each(|(block, into)| self.read_node(tree, *block, into))
+    }
+
+    /// Descends to `key`, checking each node on the path.
+    fn lookup<T>(&self, tree: Tree, root: MetadataBlock, key: u64, leaf: impl Fn(&[u8]) -> T) -> Result<Option<T>, Error> {
+        let mut node = NodeRef { block: root, low: 0, last: u64::MAX };
+        for _ in 0..MAX_HEIGHT {
+            let mut block = [0; BLOCK_SIZE];
+            self.read_node(tree, node.block, &mut block)?;
+            let parsed = Node::parse(&block, node, value_size(tree))
+                .map_err(|rule| rule.at(tree, None, node.block))?;
+            if parsed.is_leaf {
+                return Ok(parsed.value_of(key).map(leaf));
+            }
+            match parsed.child_for(key) {
+                Some(child) => node = child,
+                None => return Ok(None),
+            }
+        }
+        Err(Rule::TooDeep.at(tree, None, node.block))
+    }
+
+    /// Every entry of a tree whose keys are device ids.
+    fn list<T>(&self, tree: Tree, root: MetadataBlock, entry: impl Fn(DevId, &[u8]) -> T) -> Result<Vec<T>, Error> {
+        let mut walk = Walk::new(self, tree);
+        let leaves = walk.leaves(root)?;
+        let mut list = Vec::new();
+        walk.read_leaves(&leaves, |key, value| {
+            let dev_id = DevId::new(key).map_err(|_| Rule::DevIdRange { id: key })?;
+            list.push(entry(dev_id, value));
+            Ok(())
+        })?;
+        Ok(list)
+    }
+}
+
+fn key_sets(dev_id: DevId, in_devices: bool, details_root: MetadataBlock) -> Error {
+    Rule::KeySets { dev_id, in_devices }.at(Tree::Details, None, details_root)
+}
+
+fn valid(state: SuperblockState) -> Result<Superblock, Error> {
+    match state {
+        SuperblockState::Zeroed => Err(Error::Blank),
+        SuperblockState::Valid(superblock) => Ok(superblock),
+    }
+}
+
+/// Block 0 of a pool that may be committing: a block caught half-written is read again.
+fn read_live<S: BlockSource>(source: &S) -> Result<Superblock, Error> {
+    let mut found = read_superblock(source);
+    for _ in 1..LIVE_TRIES {
+        if found.is_ok() {
+            break;
+        }
+        std::thread::yield_now();
+        found = read_superblock(source);
+    }
+    valid(found?)
+}
+
+#[cfg(test)]
+mod tests;
