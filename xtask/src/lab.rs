@@ -58,7 +58,11 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(error) => {
             eprintln!("lab: {error:#}");
-            Ok(ExitCode::from(if error.is::<crate::run::Usage>() { 2 } else { 125 }))
+            Ok(ExitCode::from(if error.is::<crate::run::Usage>() {
+                2
+            } else {
+                125
+            }))
         }
     }
 }

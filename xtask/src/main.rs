@@ -3,7 +3,11 @@
 //! It depends on no native library, since it is what fetches them, and on no tool beyond Rust, cc
 //! and what Debian's base system has.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to a person")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to a person"
+)]
 
 mod demo;
 mod lab;
@@ -23,11 +27,31 @@ struct Chore {
 }
 
 const CHORES: &[Chore] = &[
-    Chore { name: "demo", about: "the main job on a real dm-thin kernel, proved", run: demo::main },
-    Chore { name: "test", about: "everything continuous integration runs", run: test::main },
-    Chore { name: "lab", about: "run a command as root in a throw-away kernel", run: lab::main },
-    Chore { name: "tidy", about: "check layers, code map, file headers, licences", run: tidy::main },
-    Chore { name: "setup", about: "install or unpack what the build needs", run: setup::main },
+    Chore {
+        name: "demo",
+        about: "the main job on a real dm-thin kernel, proved",
+        run: demo::main,
+    },
+    Chore {
+        name: "test",
+        about: "everything continuous integration runs",
+        run: test::main,
+    },
+    Chore {
+        name: "lab",
+        about: "run a command as root in a throw-away kernel",
+        run: lab::main,
+    },
+    Chore {
+        name: "tidy",
+        about: "check layers, code map, file headers, licences",
+        run: tidy::main,
+    },
+    Chore {
+        name: "setup",
+        about: "install or unpack what the build needs",
+        run: setup::main,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -38,7 +62,9 @@ fn main() -> ExitCode {
     if let Some(code) = lab::hidden(&words) {
         return code;
     }
-    let Some((name, rest)) = words.split_first() else { return usage("which chore?") };
+    let Some((name, rest)) = words.split_first() else {
+        return usage("which chore?");
+    };
     if matches!(name.as_str(), "-h" | "--help" | "help") {
         println!("{}", help());
         return ExitCode::SUCCESS;
@@ -56,7 +82,10 @@ fn main() -> ExitCode {
 }
 
 fn read_words() -> Result<Vec<String>, std::ffi::OsString> {
-    std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect()
+    std::env::args_os()
+        .skip(1)
+        .map(std::ffi::OsString::into_string)
+        .collect()
 }
 
 fn usage(problem: &str) -> ExitCode {

@@ -7,12 +7,17 @@ use anyhow::Context;
 /// The workspace's root: the folder above this crate, else (when the binary was carried elsewhere)
 /// the nearest one above the working directory that has a `Cargo.lock`.
 pub(crate) fn workspace() -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"));
     if built.join("Cargo.lock").exists() {
         return built.to_owned();
     }
     let here = std::env::current_dir().unwrap_or_else(|_| built.to_owned());
-    let found = here.ancestors().find(|dir| dir.join("Cargo.lock").exists()).map(Path::to_owned);
+    let found = here
+        .ancestors()
+        .find(|dir| dir.join("Cargo.lock").exists())
+        .map(Path::to_owned);
     found.unwrap_or(here)
 }
 
@@ -31,5 +36,6 @@ pub(crate) fn lab_cache() -> anyhow::Result<PathBuf> {
         _ => target().join("lab"),
     };
     std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-    dir.canonicalize().with_context(|| format!("find {}", dir.display()))
+    dir.canonicalize()
+        .with_context(|| format!("find {}", dir.display()))
 }

@@ -33,7 +33,12 @@ pub(crate) fn quietly(command: &mut Command) -> anyhow::Result<String> {
         return Ok(said);
     }
     said.push_str(&String::from_utf8_lossy(&output.stderr));
-    bail!("{} ended with {}:\n{}", show(command), output.status, said.trim_end())
+    bail!(
+        "{} ended with {}:\n{}",
+        show(command),
+        output.status,
+        said.trim_end()
+    )
 }
 
 /// The command as a person would type it.
@@ -53,10 +58,14 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|file| is_program(file))
+    std::env::split_paths(&path)
+        .chain(more)
+        .map(|dir| dir.join(name))
+        .find(|file| is_program(file))
 }
 
 fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

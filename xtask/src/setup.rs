@@ -1,3 +1,5 @@
 //! What the build needs.
 use std::process::ExitCode;
-pub(crate) fn main(_words: &[String]) -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+pub(crate) fn main(_words: &[String]) -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}

@@ -53,7 +53,10 @@ first fetch. Not needed: root, KVM, loop devices.";
 
 /// The options of one run.
 #[derive(Debug, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one option of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one option of the command line"
+)]
 pub(crate) struct Options {
     pub(crate) mem: Option<u64>,
     pub(crate) disks: Vec<Disk>,
@@ -162,7 +165,11 @@ fn set_value(
         "--power-cut-after" => options.power_cut_after = Some(parse_seconds(&value()?)?),
         "--kernel-arg" => options.kernel_args.push(value()?),
         "--switch" => options.switch = Some(value()?.into()),
-        _ => return Err(usage(format!("unknown option {name} (see cargo xtask lab --help)"))),
+        _ => {
+            return Err(usage(format!(
+                "unknown option {name} (see cargo xtask lab --help)"
+            )));
+        }
     }
     Ok(())
 }
@@ -206,7 +213,10 @@ mod tests {
 
     #[test]
     fn a_plain_word_begins_the_command_too() {
-        assert_eq!(parse(&words("--tty ls -l")).unwrap().command, words("ls -l"));
+        assert_eq!(
+            parse(&words("--tty ls -l")).unwrap().command,
+            words("ls -l")
+        );
     }
 
     #[test]

@@ -18,8 +18,11 @@ pub(crate) fn fetch(cache: &Path, packages: &[&str]) -> anyhow::Result<Vec<PathB
     if packages.iter().any(|package| !top.join(package).is_dir()) {
         let lock = File::create(top.join(".lock")).context("open the cache's lock")?;
         lock.lock().context("lock the cache")?;
-        let missing: Vec<&str> =
-            packages.iter().copied().filter(|package| !top.join(package).is_dir()).collect();
+        let missing: Vec<&str> = packages
+            .iter()
+            .copied()
+            .filter(|package| !top.join(package).is_dir())
+            .collect();
         fetch_missing(&top, &missing)?;
     }
     Ok(packages.iter().map(|package| top.join(package)).collect())
@@ -31,7 +34,10 @@ fn fetch_missing(top: &Path, packages: &[&str]) -> anyhow::Result<()> {
     }
     for tool in ["apt-get", "dpkg-deb", "tar"] {
         if find_program(tool).is_none() {
-            bail!("{tool} is needed to fetch {}: only Debian and its kin work", packages.join(" "));
+            bail!(
+                "{tool} is needed to fetch {}: only Debian and its kin work",
+                packages.join(" ")
+            );
         }
     }
     eprintln!("lab: fetching {}", packages.join(" "));
@@ -48,7 +54,11 @@ fn fetch_missing(top: &Path, packages: &[&str]) -> anyhow::Result<()> {
 fn download(top: &Path, work: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let get = |options: &[String]| {
         let mut command = Command::new("apt-get");
-        command.args(options).arg("download").args(packages).current_dir(work);
+        command
+            .args(options)
+            .arg("download")
+            .args(packages)
+            .current_dir(work);
         quietly(&mut command)
     };
     if get(&[]).is_ok() {
@@ -56,13 +66,15 @@ fn download(top: &Path, work: &Path, packages: &[&str]) -> anyhow::Result<()> {
     }
     // No package lists on this machine, or stale ones: private lists, which need no root.
     let options = private_lists(&top.join(".apt"))?;
-    quietly(Command::new("apt-get").args(&options).arg("update")).context("read the package lists")?;
+    quietly(Command::new("apt-get").args(&options).arg("update"))
+        .context("read the package lists")?;
     get(&options).context("download packages").map(drop)
 }
 
 fn private_lists(top: &Path) -> anyhow::Result<Vec<String>> {
     for dir in ["state/lists/partial", "cache/archives/partial"] {
-        std::fs::create_dir_all(top.join(dir)).with_context(|| format!("make {}", top.display()))?;
+        std::fs::create_dir_all(top.join(dir))
+            .with_context(|| format!("make {}", top.display()))?;
     }
     let top = top.display();
     let settings = [
@@ -71,13 +83,19 @@ fn private_lists(top: &Path) -> anyhow::Result<Vec<String>> {
         "Dir::State::status=/var/lib/dpkg/status".to_owned(),
         "APT::Sandbox::User=".to_owned(),
     ];
-    Ok(settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect())
+    Ok(settings
+        .into_iter()
+        .flat_map(|setting| ["-o".to_owned(), setting])
+        .collect())
 }
 
 fn unpack_all(top: &Path, work: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(work).context("list what was downloaded")? {
         let archive = entry?.path();
-        if archive.extension().is_some_and(|extension| extension == "deb") {
+        if archive
+            .extension()
+            .is_some_and(|extension| extension == "deb")
+        {
             unpack(top, work, &archive).with_context(|| format!("unpack {}", archive.display()))?;
         }
     }

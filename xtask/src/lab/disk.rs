@@ -26,15 +26,25 @@ pub(crate) fn parse_disk(text: &str) -> anyhow::Result<Disk> {
         }
         _ => String::new(),
     };
-    let size = if parts.len() > 1 { parts.pop().unwrap_or_default() } else { "" };
+    let size = if parts.len() > 1 {
+        parts.pop().unwrap_or_default()
+    } else {
+        ""
+    };
     let file = parts.join(":");
     let disk = Disk {
         file: Some(PathBuf::from(&file)).filter(|file| !file.as_os_str().is_empty()),
-        size: if size.is_empty() { None } else { Some(parse_size(size)?) },
+        size: if size.is_empty() {
+            None
+        } else {
+            Some(parse_size(size)?)
+        },
         flags,
     };
     if disk.file.is_none() && disk.size.is_none() {
-        return Err(usage(format!("--disk {text}: a scratch disk needs a size, such as :4G")));
+        return Err(usage(format!(
+            "--disk {text}: a scratch disk needs a size, such as :4G"
+        )));
     }
     Ok(disk)
 }
@@ -42,7 +52,9 @@ pub(crate) fn parse_disk(text: &str) -> anyhow::Result<Disk> {
 /// Parses a size in bytes with an optional binary unit: `512M`, `4G`, `1GiB`.
 pub(crate) fn parse_size(text: &str) -> anyhow::Result<u64> {
     let wrong = || usage(format!("not a size: {text}"));
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let unit = unit.to_ascii_uppercase();
@@ -64,7 +76,10 @@ pub(crate) fn prepare(disk: &Disk, scratch: &Path) -> anyhow::Result<PathBuf> {
         None => scratch.to_owned(),
     };
     if file.to_string_lossy().contains([',', ':', ' ', '\t', '\n']) {
-        bail!("the kernel takes no comma, colon or space in a disk's path: {}", file.display());
+        bail!(
+            "the kernel takes no comma, colon or space in a disk's path: {}",
+            file.display()
+        );
     }
     grow(&file, disk.size).with_context(|| format!("prepare the disk {}", file.display()))?;
     Ok(file)
@@ -72,13 +87,16 @@ pub(crate) fn prepare(disk: &Disk, scratch: &Path) -> anyhow::Result<PathBuf> {
 
 fn grow(file: &Path, size: Option<u64>) -> anyhow::Result<()> {
     let Ok(meta) = file.metadata() else {
-        let Some(size) = size else { bail!("it does not exist, and no size was given") };
+        let Some(size) = size else {
+            bail!("it does not exist, and no size was given")
+        };
         return Ok(std::fs::File::create_new(file)?.set_len(size)?);
     };
     match size {
-        Some(size) if meta.is_file() && meta.len() < size => {
-            Ok(std::fs::File::options().write(true).open(file)?.set_len(size)?)
-        }
+        Some(size) if meta.is_file() && meta.len() < size => Ok(std::fs::File::options()
+            .write(true)
+            .open(file)?
+            .set_len(size)?),
         _ => Ok(()),
     }
 }
@@ -89,7 +107,11 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, file: Option<&str>, size: Option<u64>, flags: &str) {
-        let expected = Disk { file: file.map(PathBuf::from), size, flags: flags.to_owned() };
+        let expected = Disk {
+            file: file.map(PathBuf::from),
+            size,
+            flags: flags.to_owned(),
+        };
         assert_eq!(parse_disk(text).unwrap(), expected);
     }
 

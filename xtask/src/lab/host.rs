@@ -18,7 +18,7 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use super::args::Options;
 use super::job::{Job, STATUS_FILE, STDIN_OPEN_FILE};
 use super::kernel::{self, Kernel};
-use super::pump::{Deadline, To, Watch};
+use super::pump::{Deadline, End, To, Watch};
 use super::reaper::{Reaper, launcher, pass_on};
 use super::{GUEST_WORD, debs, disk, pump, switch};
 use crate::{places, run};
@@ -30,7 +30,10 @@ const POWER_CUT: u8 = 137;
 
 /// What the command needs when the caller's environment lacks it.
 const ENV_DEFAULTS: &[(&str, &str)] = &[
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
     ("HOME", "/root"),
     ("LANG", "C.UTF-8"),
     ("TERM", "linux"),
@@ -54,12 +57,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
     })?;
     let job = job(options, &kernel, layers)?;
     job.save(&run_dir)?;
-    let terminal = if options.tty { tcgetattr(std::io::stdin()).ok() } else { None };
+    let terminal = if options.tty {
+        tcgetattr(std::io::stdin()).ok()
+    } else {
+        None
+    };
 
     let (mut child, pipes) = start_kernel(options, &kernel, &run_dir, &mut reaper)?;
     let watch = Watch {
         deadlines: deadlines(options),
-        cut_on: options.power_cut_on.as_ref().map(|text| (text.clone().into_bytes(), POWER_CUT)),
+        cut_on: options
+            .power_cut_on
+            .as_ref()
+            .map(|text| (text.clone().into_bytes(), End::Early(POWER_CUT))),
         show_log: options.console,
         signals,
     };
@@ -89,7 +99,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
 fn layers(options: &Options, cache: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut layers = Vec::new();
     for dir in &options.layers {
-        layers.push(dir.canonicalize().with_context(|| format!("find {}", dir.display()))?);
+        layers.push(
+            dir.canonicalize()
+                .with_context(|| format!("find {}", dir.display()))?,
+        );
     }
     let packages: Vec<&str> = options.debs.iter().map(String::as_str).collect();
     layers.extend(debs::fetch(cache, &packages)?);
@@ -109,7 +122,10 @@ fn job(options: &Options, kernel: &Kernel, layers: Vec<PathBuf>) -> anyhow::Resu
     let cwd = std::env::current_dir().context("find the working directory")?;
     let mut writable = Vec::new();
     for dir in &options.writable {
-        writable.push(dir.canonicalize().with_context(|| format!("find {}", dir.display()))?);
+        writable.push(
+            dir.canonicalize()
+                .with_context(|| format!("find {}", dir.display()))?,
+        );
     }
     writable.sort();
     Ok(Job {
@@ -122,7 +138,10 @@ fn job(options: &Options, kernel: &Kernel, layers: Vec<PathBuf>) -> anyhow::Resu
         load: options.modules.clone(),
         writable,
         hostname: options.hostname.clone().unwrap_or_else(|| "lab".to_owned()),
-        network: options.net.as_ref().map(|_| options.ip.clone().unwrap_or_default()),
+        network: options
+            .net
+            .as_ref()
+            .map(|_| options.ip.clone().unwrap_or_default()),
         udev: options.udev,
         tty: options.tty,
         stdin: options.stdin,
@@ -152,7 +171,9 @@ fn environment(options: &Options) -> BTreeMap<String, String> {
     for setting in &options.env {
         match setting.split_once('=') {
             Some((name, value)) => env.insert(name.to_owned(), value.to_owned()),
-            None => std::env::var(setting).ok().and_then(|value| env.insert(setting.clone(), value)),
+            None => std::env::var(setting)
+                .ok()
+                .and_then(|value| env.insert(setting.clone(), value)),
         };
     }
     env
@@ -160,7 +181,10 @@ fn environment(options: &Options) -> BTreeMap<String, String> {
 
 /// Folders under `/tmp` or `/run` that the command needs, though the guest's own hide those.
 fn visible(cwd: &Path, options: &Options) -> Vec<PathBuf> {
-    let program = options.command.first().and_then(|name| run::find_program(name));
+    let program = options
+        .command
+        .first()
+        .and_then(|name| run::find_program(name));
     let program = program.and_then(|file| file.canonicalize().ok());
     let mut dirs = vec![cwd.to_owned(), places::workspace(), places::target()];
     dirs.extend(program.and_then(|file| file.parent().map(Path::to_owned)));
@@ -178,7 +202,13 @@ fn deadlines(options: &Options) -> Vec<Deadline> {
     let timeout = options.timeout.map(|after| (after, TIMED_OUT));
     let cut = options.power_cut_after.map(|after| (after, POWER_CUT));
     let both = timeout.into_iter().chain(cut);
-    both.filter_map(|(after, code)| Some(Deadline { at: now.checked_add(after)?, code })).collect()
+    both.filter_map(|(after, code)| {
+        Some(Deadline {
+            at: now.checked_add(after)?,
+            end: End::Early(code),
+        })
+    })
+    .collect()
 }
 
 /// Starts the kernel's process; the pipes end when it and all its helpers are gone.
@@ -190,14 +220,22 @@ fn start_kernel(
 ) -> anyhow::Result<(Child, Vec<(PipeReader, To)>)> {
     let memory = options.mem.unwrap_or(1 << 30);
     let mut command = launcher();
-    command.arg(&kernel.binary).arg(format!("mem={}M", memory >> 20));
+    command
+        .arg(&kernel.binary)
+        .arg(format!("mem={}M", memory >> 20));
     command.args(["rootfstype=hostfs", "rootflags=/", "ro"]);
     command.args([format!("uml_dir={}", run_dir.display()).as_str(), "umid=u"]);
     command.args(["noreboot", "panic=-1", "con=null", "ssl=null"]);
     add_disks(&mut command, options, run_dir)?;
     add_network(&mut command, options, run_dir)?;
-    command.env_clear().env("HOME", run_dir).env("TMPDIR", memory_folder(memory));
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
+    command
+        .env_clear()
+        .env("HOME", run_dir)
+        .env("TMPDIR", memory_folder(memory));
+    command.env(
+        "PATH",
+        std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+    );
 
     let (log, log_writer) = std::io::pipe().context("make a pipe")?;
     let mut pipes = vec![(log, To::Log)];
@@ -207,7 +245,9 @@ fn start_kernel(
         None
     } else {
         // (Only a terminal's foreground group may read it, so --tty stays in ours.)
-        command.stdin(Stdio::null()).stdout(log_writer.try_clone().context("copy a pipe")?);
+        command
+            .stdin(Stdio::null())
+            .stdout(log_writer.try_clone().context("copy a pipe")?);
         command.process_group(0);
         Some(add_lines(&mut command, options, run_dir, &mut pipes)?)
     };
@@ -216,7 +256,9 @@ fn start_kernel(
     let init = run_dir.join("init");
     std::fs::copy("/proc/self/exe", &init).context("copy this program for the guest")?;
     command.arg(format!("init={}", init.display()));
-    command.args(["--", GUEST_WORD]).arg(run_dir.join(super::job::JOB_FILE));
+    command
+        .args(["--", GUEST_WORD])
+        .arg(run_dir.join(super::job::JOB_FILE));
 
     let child = command.spawn().context("start the kernel")?;
     reaper.guard(child.id())?;
@@ -251,7 +293,11 @@ fn add_lines(
         std::thread::spawn(move || feed(writer, &open));
         input = Some(reader);
     }
-    Ok(LineEnds { _out: out_writer, _err: err_writer, _input: input })
+    Ok(LineEnds {
+        _out: out_writer,
+        _err: err_writer,
+        _input: input,
+    })
 }
 
 /// The guest's ends of the lines: held until the kernel has them.
@@ -261,19 +307,15 @@ struct LineEnds {
     _input: Option<PipeReader>,
 }
 
-/// Copies our input once the guest's line is open. A serial line has no end of file: a closed input
-/// just goes quiet.
+/// Copies our input once the guest's line is open. A serial line has no end of file, and to the guest
+/// a closed one would be a terminal hung up; so after the input's end the line stays open and quiet.
 fn feed(mut line: std::io::PipeWriter, open: &Path) {
     while !open.exists() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let mut input = std::io::stdin();
-    let mut buffer = [0; 65536];
-    while let Ok(length) = input.read(&mut buffer) {
-        let bytes = buffer.get(..length).unwrap_or_default();
-        if bytes.is_empty() || line.write_all(bytes).is_err() {
-            return;
-        }
+    std::io::copy(&mut std::io::stdin(), &mut line).ok();
+    loop {
+        std::thread::park();
     }
 }
 
@@ -287,12 +329,18 @@ fn add_disks(command: &mut Command, options: &Options, run_dir: &Path) -> anyhow
 }
 
 fn add_network(command: &mut Command, options: &Options, run_dir: &Path) -> anyhow::Result<()> {
-    let Some(dir) = &options.net else { return Ok(()) };
+    let Some(dir) = &options.net else {
+        return Ok(());
+    };
     let mut random = [0; 5];
     let mut source = std::fs::File::open("/dev/urandom").context("open /dev/urandom")?;
-    source.read_exact(&mut random).context("read /dev/urandom")?;
+    source
+        .read_exact(&mut random)
+        .context("read /dev/urandom")?;
     // 02: a locally administered address.
-    let mac = random.iter().fold(String::from("02"), |mac, byte| format!("{mac}:{byte:02x}"));
+    let mac = random
+        .iter()
+        .fold(String::from("02"), |mac, byte| format!("{mac}:{byte:02x}"));
     let hub = switch::socket_in(dir)?;
     let nic = run_dir.join("nic");
     let (hub, nic) = (hub.display(), nic.display());
@@ -303,18 +351,29 @@ fn add_network(command: &mut Command, options: &Options, run_dir: &Path) -> anyh
 /// The kernel keeps guest memory in an unlinked file: the folder needs the space and must allow
 /// execution. A small `/dev/shm`, as containers have, would end in SIGBUS.
 fn memory_folder(need: u64) -> PathBuf {
-    let folders = [PathBuf::from("/dev/shm"), std::env::temp_dir(), PathBuf::from("/var/tmp")];
+    let folders = [
+        PathBuf::from("/dev/shm"),
+        std::env::temp_dir(),
+        PathBuf::from("/var/tmp"),
+    ];
     let fits = |dir: &PathBuf| {
         nix::sys::statvfs::statvfs(dir).is_ok_and(|stat| {
             let free = stat.blocks_available().saturating_mul(stat.fragment_size());
             free >= need && !stat.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC)
         })
     };
-    folders.into_iter().find(fits).unwrap_or_else(|| PathBuf::from("/tmp"))
+    folders
+        .into_iter()
+        .find(fits)
+        .unwrap_or_else(|| PathBuf::from("/tmp"))
 }
 
 fn read_status(run_dir: &Path) -> Option<u8> {
-    std::fs::read_to_string(run_dir.join(STATUS_FILE)).ok()?.trim().parse().ok()
+    std::fs::read_to_string(run_dir.join(STATUS_FILE))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn restore(terminal: Option<&Termios>) {

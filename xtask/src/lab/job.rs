@@ -17,7 +17,10 @@ pub(crate) const STDIN_OPEN_FILE: &str = "stdin-open";
 
 /// One run of the lab.
 #[derive(Debug, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one option of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one option of the command line"
+)]
 pub(crate) struct Job {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,

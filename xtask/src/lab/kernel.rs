@@ -23,7 +23,11 @@ pub(crate) fn find(cache: &Path) -> anyhow::Result<Kernel> {
              (as root, with dm-thin)"
         );
     }
-    let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let named = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     let binary = match named("CONVOY_LAB_KERNEL") {
         Some(binary) => binary,
         None => default_root(cache)?.join("usr/bin/linux.uml"),
@@ -33,21 +37,30 @@ pub(crate) fn find(cache: &Path) -> anyhow::Result<Kernel> {
         None => modules_beside(&binary)?,
     };
     let real = |path: PathBuf| {
-        path.canonicalize().with_context(|| format!("find {}", path.display()))
+        path.canonicalize()
+            .with_context(|| format!("find {}", path.display()))
     };
-    Ok(Kernel { binary: real(binary)?, modules: real(modules)? })
+    Ok(Kernel {
+        binary: real(binary)?,
+        modules: real(modules)?,
+    })
 }
 
 fn default_root(cache: &Path) -> anyhow::Result<PathBuf> {
     if Path::new("/usr/bin/linux.uml").exists() {
         return Ok(PathBuf::from("/"));
     }
-    debs::fetch(cache, &[PACKAGE])?.pop().context("no package was fetched")
+    debs::fetch(cache, &[PACKAGE])?
+        .pop()
+        .context("no package was fetched")
 }
 
 /// `usr/lib/uml/modules/<release>` beside `usr/bin/linux.uml`; the newest release wins.
 fn modules_beside(binary: &Path) -> anyhow::Result<PathBuf> {
-    let usr = binary.parent().and_then(Path::parent).unwrap_or(Path::new("/usr"));
+    let usr = binary
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("/usr"));
     let top = usr.join("lib/uml/modules");
     let releases = std::fs::read_dir(&top).with_context(|| format!("list {}", top.display()))?;
     let newest = releases.flatten().map(|entry| entry.path()).max();

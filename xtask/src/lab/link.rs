@@ -28,8 +28,12 @@ pub(crate) fn up(name: &str, address: Option<&str>) -> anyhow::Result<()> {
     let index = if_nametoindex(name).with_context(|| format!("find interface {name}"))?;
     if let Some(text) = address {
         let (address, length) = parse_address(text)?;
-        request(RTM_NEWADDR, NLM_F_CREATE, &address_body(index, address, length))
-            .with_context(|| format!("give {name} the address {text}"))?;
+        request(
+            RTM_NEWADDR,
+            NLM_F_CREATE,
+            &address_body(index, address, length),
+        )
+        .with_context(|| format!("give {name} the address {text}"))?;
     }
     request(RTM_NEWLINK, 0, &link_body(index)).with_context(|| format!("set {name} up"))
 }
@@ -83,7 +87,12 @@ fn request(kind: u16, flags: u16, body: &[u8]) -> anyhow::Result<()> {
     )
     .context("open a netlink socket")?;
     let fd = socket.as_raw_fd();
-    sendto(fd, &message(kind, flags, body)?, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    sendto(
+        fd,
+        &message(kind, flags, body)?,
+        &NetlinkAddr::new(0, 0),
+        MsgFlags::empty(),
+    )?;
     let mut answer = [0; 512];
     let length = recv(fd, &mut answer, MsgFlags::empty())?;
     read_answer(answer.get(..length).unwrap_or_default())
@@ -91,8 +100,14 @@ fn request(kind: u16, flags: u16, body: &[u8]) -> anyhow::Result<()> {
 
 /// The acknowledgement is an error message whose code is zero, or a negated errno.
 fn read_answer(answer: &[u8]) -> anyhow::Result<()> {
-    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    let code = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
+    let kind = answer
+        .get(4..6)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u16::from_ne_bytes);
+    let code = answer
+        .get(16..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(i32::from_ne_bytes);
     match (kind, code) {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
         (Some(NLMSG_ERROR), Some(code)) => Err(std::io::Error::from_raw_os_error(-code).into()),
@@ -106,7 +121,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(parse_address("10.9.0.1/16").unwrap(), (Ipv4Addr::new(10, 9, 0, 1), 16));
+        assert_eq!(
+            parse_address("10.9.0.1/16").unwrap(),
+            (Ipv4Addr::new(10, 9, 0, 1), 16)
+        );
         assert_eq!(parse_address("10.9.0.1").unwrap().1, 24);
         assert!(parse_address("10.9.0.1/33").is_err());
         assert!(parse_address("lab").is_err());
@@ -125,7 +143,12 @@ mod tests {
         answer.splice(4..6, NLMSG_ERROR.to_ne_bytes());
         assert!(read_answer(&answer).is_ok());
         answer.splice(16..20, (-1_i32).to_ne_bytes());
-        assert!(read_answer(&answer).unwrap_err().to_string().contains("not permitted"));
+        assert!(
+            read_answer(&answer)
+                .unwrap_err()
+                .to_string()
+                .contains("not permitted")
+        );
         assert!(read_answer(&[]).is_err());
     }
 }

@@ -37,16 +37,29 @@ impl Modules {
             std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         let builtin = std::fs::read_to_string(top.join("modules.builtin")).unwrap_or_default();
         let loaded = builtin.lines().map(key).collect();
-        Ok(Self { top, graph: Graph::parse(&text), loaded })
+        Ok(Self {
+            top,
+            graph: Graph::parse(&text),
+            loaded,
+        })
     }
 
     /// Loads `NAME` or `NAME=PARAMETERS` and all it needs; loading one twice is nothing.
     pub(crate) fn load(&mut self, spec: &str) -> anyhow::Result<()> {
         let (name, parameters) = spec.split_once('=').unwrap_or((spec, ""));
         let wanted = key(name);
-        for module in self.graph.order(name).with_context(|| format!("no module {name}"))? {
-            let parameters = if key(&module) == wanted { parameters } else { "" };
-            self.insert(&module, parameters).with_context(|| format!("load module {module}"))?;
+        for module in self
+            .graph
+            .order(name)
+            .with_context(|| format!("no module {name}"))?
+        {
+            let parameters = if key(&module) == wanted {
+                parameters
+            } else {
+                ""
+            };
+            self.insert(&module, parameters)
+                .with_context(|| format!("load module {module}"))?;
         }
         Ok(())
     }
@@ -89,7 +102,14 @@ impl Graph {
     /// The files to load for a module, deepest dependency first (`modules.dep` lists it last).
     fn order(&self, name: &str) -> Option<Vec<String>> {
         let (file, needs) = self.0.get(&key(name))?;
-        Some(needs.iter().rev().chain(std::iter::once(file)).cloned().collect())
+        Some(
+            needs
+                .iter()
+                .rev()
+                .chain(std::iter::once(file))
+                .cloned()
+                .collect(),
+        )
     }
 }
 
@@ -112,7 +132,11 @@ mod tests {
         let order = Graph::parse(DEP).order("dm_thin_pool").unwrap();
         assert_eq!(
             order,
-            ["kernel/md/dm-mod.ko", "kernel/md/dm-bio-prison.ko", "kernel/md/dm-thin-pool.ko"]
+            [
+                "kernel/md/dm-mod.ko",
+                "kernel/md/dm-bio-prison.ko",
+                "kernel/md/dm-thin-pool.ko"
+            ]
         );
     }
 

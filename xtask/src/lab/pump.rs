@@ -21,17 +21,29 @@ pub(crate) enum To {
     Log,
 }
 
-/// Something that ends the run early, and the exit status for it.
+/// When the run is to be ended, and why.
 pub(crate) struct Deadline {
     pub(crate) at: Instant,
-    pub(crate) code: u8,
+    pub(crate) end: End,
 }
+
+/// Why a run is ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Somebody wants it, and this becomes the exit status.
+    Early(u8),
+    /// The kernel's first process is gone; what is left only holds the pipes.
+    Leftovers,
+}
+
+/// How long the kernel's helpers may take to follow their first process.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What to watch besides the pipes.
 pub(crate) struct Watch {
     pub(crate) deadlines: Vec<Deadline>,
-    /// End the run with this status when this text shows up on standard output.
-    pub(crate) cut_on: Option<(Vec<u8>, u8)>,
+    /// End the run so when this text shows up on standard output.
+    pub(crate) cut_on: Option<(Vec<u8>, End)>,
     pub(crate) show_log: bool,
     pub(crate) signals: SignalFd,
 }
@@ -45,9 +57,15 @@ pub(crate) struct Ended {
 }
 
 /// Blocks the signals that end a run in this thread, so that they arrive as readable events.
+/// Children inherit the block: the launcher undoes it.
 pub(crate) fn catch_signals() -> anyhow::Result<SignalFd> {
     let mut set = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGCHLD,
+    ] {
         set.add(signal);
     }
     set.thread_block().context("block signals")?;
@@ -61,13 +79,19 @@ pub(crate) fn run(
     mut watch: Watch,
     mut stop: impl FnMut(),
 ) -> anyhow::Result<Ended> {
-    let mut ended = Ended { early: None, log: Vec::new() };
+    let mut ended = Ended {
+        early: None,
+        log: Vec::new(),
+    };
     let mut seen = Vec::new();
+    let mut stopped = false;
     while !pipes.is_empty() {
         let ready = wait(&pipes, &watch)?;
-        let mut early = watch.interruption();
+        let mut end = watch.interruption();
         for index in ready.into_iter().rev() {
-            let Some((pipe, to)) = pipes.get_mut(index) else { continue };
+            let Some((pipe, to)) = pipes.get_mut(index) else {
+                continue;
+            };
             let mut buffer = [0; 65536];
             let length = pipe.read(&mut buffer).unwrap_or(0);
             let bytes = buffer.get(..length).unwrap_or_default();
@@ -80,12 +104,17 @@ pub(crate) fn run(
                 To::Stderr => pass(std::io::stderr(), bytes),
                 To::Stdout => {
                     pass(std::io::stdout(), bytes);
-                    early = early.or_else(|| watch.cut(&mut seen, bytes));
+                    end = end.or_else(|| watch.cut(&mut seen, bytes));
                 }
             }
         }
-        if let Some(code) = early.filter(|_| ended.early.is_none()) {
-            ended.early = Some(code);
+        if let Some(end) = end.filter(|_| !stopped) {
+            stopped = true;
+            ended.early = if let End::Early(code) = end {
+                Some(code)
+            } else {
+                None
+            };
             watch.deadlines.clear();
             stop();
         }
@@ -94,23 +123,33 @@ pub(crate) fn run(
 }
 
 impl Watch {
-    /// The status of a signal that came or a deadline that passed.
-    fn interruption(&mut self) -> Option<u8> {
-        if let Ok(Some(info)) = self.signals.read_signal() {
-            return Some(128 + u8::try_from(info.ssi_signo).unwrap_or(127));
-        }
+    /// What a signal that came or a deadline that passed demands.
+    fn interruption(&mut self) -> Option<End> {
         let now = Instant::now();
-        self.deadlines.iter().find(|deadline| deadline.at <= now).map(|deadline| deadline.code)
+        if let Ok(Some(info)) = self.signals.read_signal() {
+            let number = u8::try_from(info.ssi_signo).unwrap_or(127);
+            if i32::from(number) != Signal::SIGCHLD as i32 {
+                return Some(End::Early(128 + number));
+            }
+            self.deadlines.push(Deadline {
+                at: now + GRACE,
+                end: End::Leftovers,
+            });
+        }
+        self.deadlines
+            .iter()
+            .find(|deadline| deadline.at <= now)
+            .map(|deadline| deadline.end)
     }
 
-    /// The status of the text that was waited for, once it is in what was seen so far.
-    fn cut(&mut self, seen: &mut Vec<u8>, bytes: &[u8]) -> Option<u8> {
-        let (text, code) = self.cut_on.as_ref()?;
+    /// Whether the text that was waited for is in what was seen so far.
+    fn cut(&mut self, seen: &mut Vec<u8>, bytes: &[u8]) -> Option<End> {
+        let (text, end) = self.cut_on.as_ref()?;
         seen.extend(bytes);
         let found = seen.windows(text.len().max(1)).any(|window| window == text);
         let keep = seen.len().saturating_sub(text.len());
         seen.drain(..keep);
-        found.then_some(*code)
+        found.then_some(*end)
     }
 
     /// Time until the next deadline.
@@ -127,14 +166,19 @@ impl Watch {
 fn wait(pipes: &[(std::io::PipeReader, To)], watch: &Watch) -> anyhow::Result<Vec<usize>> {
     let fds = pipes.iter().map(|(pipe, _)| pipe.as_fd());
     let fds: Vec<BorrowedFd<'_>> = fds.chain([watch.signals.as_fd()]).collect();
-    let mut polled: Vec<PollFd<'_>> =
-        fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    let mut polled: Vec<PollFd<'_>> = fds
+        .into_iter()
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
     match poll(&mut polled, watch.timeout()) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(errno) => return Err(errno).context("wait for the guest"),
     }
     let ready = polled.iter().take(pipes.len()).enumerate();
-    Ok(ready.filter(|(_, fd)| fd.any().unwrap_or(false)).map(|(index, _)| index).collect())
+    Ok(ready
+        .filter(|(_, fd)| fd.any().unwrap_or(false))
+        .map(|(index, _)| index)
+        .collect())
 }
 
 fn keep_log(log: &mut Vec<u8>, bytes: &[u8], show: bool) {
@@ -158,7 +202,7 @@ mod tests {
     fn watch(text: &str) -> Watch {
         Watch {
             deadlines: Vec::new(),
-            cut_on: Some((text.as_bytes().to_vec(), 137)),
+            cut_on: Some((text.as_bytes().to_vec(), End::Early(137))),
             show_log: false,
             signals: SignalFd::with_flags(&SigSet::empty(), SfdFlags::SFD_NONBLOCK).unwrap(),
         }
@@ -169,7 +213,7 @@ mod tests {
         let (mut watch, mut seen) = (watch("done 23"), Vec::new());
         assert_eq!(watch.cut(&mut seen, b"done 22\ndone"), None);
         assert_eq!(watch.cut(&mut seen, b" 2"), None);
-        assert_eq!(watch.cut(&mut seen, b"3\n"), Some(137));
+        assert_eq!(watch.cut(&mut seen, b"3\n"), Some(End::Early(137)));
         assert!(seen.len() <= 7);
     }
 
@@ -177,8 +221,11 @@ mod tests {
     fn a_passed_deadline_interrupts() {
         let mut watch = watch("x");
         assert_eq!(watch.interruption(), None);
-        watch.deadlines.push(Deadline { at: Instant::now(), code: 124 });
-        assert_eq!(watch.interruption(), Some(124));
+        watch.deadlines.push(Deadline {
+            at: Instant::now(),
+            end: End::Early(124),
+        });
+        assert_eq!(watch.interruption(), Some(End::Early(124)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use super::{LAUNCH_WORD, REAPER_WORD};
@@ -44,7 +44,9 @@ impl Reaper {
     /// Names the process whose session is to be killed.
     pub(crate) fn guard(&mut self, pid: u32) -> anyhow::Result<()> {
         let leash = self.leash.as_mut().context("the leash is gone")?;
-        leash.write_all(format!("{pid}\n").as_bytes()).context("tell the reaper")
+        leash
+            .write_all(format!("{pid}\n").as_bytes())
+            .context("tell the reaper")
     }
 
     /// Lets go of the leash: the guest dies now.
@@ -94,8 +96,12 @@ fn kill_session(leader: i32) {
 
 /// The process and everything in its group or session, zombies aside.
 fn members(leader: i32) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|&pid: &i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         belongs(&stat, pid, leader)
@@ -105,9 +111,13 @@ fn members(leader: i32) -> Vec<i32> {
 
 /// `/proc/PID/stat` (proc(5)): after the name in brackets come state, parent, group, session.
 fn belongs(stat: &str, pid: i32, leader: i32) -> bool {
-    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+    let Some((_, fields)) = stat.rsplit_once(')') else {
+        return false;
+    };
     let fields: Vec<&str> = fields.split_whitespace().take(4).collect();
-    let [state, _, group, session] = fields.as_slice() else { return false };
+    let [state, _, group, session] = fields.as_slice() else {
+        return false;
+    };
     let is_leader = |field: &str| field.parse() == Ok(leader);
     *state != "Z" && (pid == leader || is_leader(group) || is_leader(session))
 }
@@ -115,7 +125,11 @@ fn belongs(stat: &str, pid: i32, leader: i32) -> bool {
 /// Becomes the kernel's process, bound to die with the runner. Words: the runner's id, then the
 /// kernel's command line.
 pub(crate) fn launch(words: &[String]) -> ExitCode {
-    let [runner, kernel, rest @ ..] = words else { return ExitCode::from(125) };
+    let [runner, kernel, rest @ ..] = words else {
+        return ExitCode::from(125);
+    };
+    // The runner blocks signals for itself; the kernel needs them to end its helpers.
+    SigSet::all().thread_unblock().ok();
     set_pdeathsig(Signal::SIGKILL).ok();
     if nix::unistd::getppid().to_string() != *runner {
         // It died before the line above took effect.

@@ -22,7 +22,10 @@ const FRAME: usize = 65536;
 
 /// The socket that guests of the network in `dir` connect to.
 pub(crate) fn socket_in(dir: &Path) -> anyhow::Result<PathBuf> {
-    Ok(dir.canonicalize().with_context(|| format!("find {}", dir.display()))?.join(SOCKET))
+    Ok(dir
+        .canonicalize()
+        .with_context(|| format!("find {}", dir.display()))?
+        .join(SOCKET))
 }
 
 type Address = [u8; 6];
@@ -46,7 +49,8 @@ pub(crate) fn serve(dir: &Path) -> anyhow::Result<()> {
 fn listen_at(path: &Path) -> anyhow::Result<UnixListener> {
     std::fs::remove_file(path).ok();
     let kind = SockType::SeqPacket;
-    let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
+    let socket =
+        socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
     let address = UnixAddr::new(path).context("a socket's path is too long")?;
     bind(socket.as_raw_fd(), &address).with_context(|| format!("bind {}", path.display()))?;
     listen(&socket, Backlog::new(16)?).context("listen")?;
@@ -76,7 +80,8 @@ impl Hub {
     }
 
     fn add(&mut self, port: UnixStream) -> anyhow::Result<()> {
-        port.set_nonblocking(true).context("make a port non-blocking")?;
+        port.set_nonblocking(true)
+            .context("make a port non-blocking")?;
         // Larger buffers only lose fewer frames; the kernel may cap them.
         setsockopt(&port, sockopt::SndBuf, &(1 << 20)).ok();
         setsockopt(&port, sockopt::RcvBuf, &(1 << 20)).ok();
@@ -92,8 +97,12 @@ impl Hub {
             Some(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return,
             _ => return self.forget(from),
         };
-        let Some((target, rest)) = frame.split_first_chunk::<6>() else { return };
-        let Some((source, _)) = rest.split_first_chunk::<6>() else { return };
+        let Some((target, rest)) = frame.split_first_chunk::<6>() else {
+            return;
+        };
+        let Some((source, _)) = rest.split_first_chunk::<6>() else {
+            return;
+        };
         self.lives_on.insert(*source, from);
         let known = self.lives_on.get(target).copied();
         let frame = frame.get(..length).unwrap_or_default();
@@ -150,7 +159,10 @@ mod tests {
         b.write_all(&frame(1, 2)).unwrap();
         hub.pass(fds[1]);
         assert_eq!(a.read(&mut buffer).unwrap(), 12);
-        assert!(c.read(&mut buffer).is_err(), "the answer goes to its address alone");
+        assert!(
+            c.read(&mut buffer).is_err(),
+            "the answer goes to its address alone"
+        );
 
         drop(a);
         hub.pass(fds[0]);
