@@ -1,0 +1,283 @@
+//! Running a verb: in a task of its own, under a span of its own, answered as one object or as lines.
+
+use crate::observer::Reporter;
+use crate::refusal::Refusal;
+use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use convoy_api::{Answer, Frame, stream::NDJSON};
+use convoy_engine::Operation;
+use convoy_fault::{Fault, Kind};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::Span;
+use uuid::Uuid;
+
+/// Lines that wait for a reader; beyond them progress is dropped.
+const BACKLOG: usize = 64;
+/// How long the last line waits for a reader who does not read.
+const LAST_LINE: Duration = Duration::from_mins(1);
+
+/// Who is at the other end of a connection, as the kernel says (`SO_PEERCRED`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) uid: u32,
+    pub(crate) pid: Option<i32>,
+}
+
+/// One request for a verb.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Its name in the answer, the log, the intent and the commit record.
+    pub(crate) operation: Uuid,
+    /// Answer with lines.
+    streamed: bool,
+    peer: Option<Peer>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Call {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let accept = parts
+            .headers
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok());
+        let streamed = accept.is_some_and(|accept| accept.contains(NDJSON));
+        let peer = Extension::<Peer>::from_request_parts(parts, state).await;
+        Ok(Self {
+            operation: Uuid::now_v7(),
+            streamed,
+            peer: peer.ok().map(|Extension(peer)| peer),
+        })
+    }
+}
+
+impl Call {
+    /// The span everything of this verb is logged under; the noun's fields are recorded by the caller.
+    pub(crate) fn span(&self, verb: &'static str) -> Span {
+        let span = tracing::info_span!(
+            "verb",
+            verb,
+            operation = %self.operation,
+            uid = tracing::field::Empty,
+            pid = tracing::field::Empty,
+            volume = tracing::field::Empty,
+            snapshot = tracing::field::Empty,
+            backup = tracing::field::Empty,
+            destination = tracing::field::Empty,
+        );
+        if let Some(peer) = self.peer {
+            span.record("uid", peer.uid);
+            span.record("pid", peer.pid);
+        }
+        span
+    }
+}
+
+/// Starts verbs and knows which still run.
+#[derive(Debug, Clone)]
+pub(crate) struct Verbs {
+    /// Every running verb holds a clone: the last one gone closes the channel.
+    running: mpsc::Sender<Infallible>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// The other end: waits for the verbs that run.
+#[derive(Debug)]
+pub(crate) struct Running {
+    running: mpsc::Receiver<Infallible>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Verbs {
+    pub(crate) fn new() -> (Self, Running) {
+        let (sender, receiver) = mpsc::channel(1);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let verbs = Self {
+            running: sender,
+            stopping: Arc::clone(&stopping),
+        };
+        (
+            verbs,
+            Running {
+                running: receiver,
+                stopping,
+            },
+        )
+    }
+
+    /// Runs a verb to its end and answers with what it gives, as one object.
+    pub(crate) async fn whole<T, E>(
+        &self,
+        call: Call,
+        span: Span,
+        verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Response
+    where
+        T: Serialize + Send + 'static,
+        E: Fault + 'static,
+    {
+        let task = self.start(call.operation, span, None, verb);
+        match finished(task.await, call.operation) {
+            Ok(answer) => Json(answer).into_response(),
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+
+    /// Runs a long verb: as lines if the caller asked for them, else as one object.
+    pub(crate) async fn long<T, E>(
+        &self,
+        call: Call,
+        span: Span,
+        verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Response
+    where
+        T: Serialize + Send + 'static,
+        E: Fault + 'static,
+    {
+        if !call.streamed {
+            return self.whole(call, span, verb).await;
+        }
+        let operation = call.operation;
+        let (events, heard) = mpsc::channel(BACKLOG);
+        let (last, lasting) = mpsc::channel(1);
+        drop(events.try_send(Frame::Started { operation }));
+        let task = self.start(operation, span, Some(events), verb);
+        // Its own task: the outcome is awaited even when the connection is gone.
+        tokio::spawn(async move {
+            let frame = match finished(task.await, operation) {
+                Ok(Answer { operation, result }) => Frame::Result { operation, result },
+                Err(refusal) => Frame::Problem {
+                    problem: refusal.into_problem(),
+                },
+            };
+            // A reader who is gone or stuck has the log to learn the outcome from.
+            drop(last.send_timeout(line(&frame), LAST_LINE).await);
+        });
+        // The events' channel closes when the verb ends, so the last line comes last.
+        let lines = ReceiverStream::new(heard)
+            .map(|frame| line(&frame))
+            .chain(ReceiverStream::new(lasting));
+        let body = Body::from_stream(lines.map(Ok::<_, Infallible>));
+        ([(CONTENT_TYPE, NDJSON)], body).into_response()
+    }
+
+    fn start<T, E>(
+        &self,
+        operation: Uuid,
+        span: Span,
+        lines: Option<mpsc::Sender<Frame<()>>>,
+        verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Result<T, Refusal>>
+    where
+        T: Send + 'static,
+        E: Fault + 'static,
+    {
+        let (running, stopping) = (self.running.clone(), Arc::clone(&self.stopping));
+        tokio::task::spawn_blocking(move || {
+            let _entered = span.entered();
+            let reporter = Reporter::new(lines, &stopping);
+            let begun = Instant::now();
+            // A panic is a broken invariant of one verb; the others' callers still get their answers.
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                verb(&Operation {
+                    id: operation,
+                    observer: &reporter,
+                })
+            }));
+            let outcome = conclude(outcome, begun.elapsed(), operation);
+            // Held to here: a closure captures only what it names.
+            drop(running);
+            outcome
+        })
+    }
+}
+
+/// Logs a verb's end, once, where its error is handled.
+fn conclude<T, E: Fault>(
+    outcome: std::thread::Result<Result<T, E>>,
+    took: Duration,
+    operation: Uuid,
+) -> Result<T, Refusal> {
+    let milliseconds = took.as_millis();
+    match outcome {
+        Ok(Ok(result)) => {
+            tracing::info!(milliseconds, "done");
+            Ok(result)
+        }
+        Ok(Err(error)) => {
+            let refusal = Refusal::of(&error, operation);
+            let code = error.kind().code();
+            if matches!(error.kind(), Kind::Invalid | Kind::NotFound) {
+                tracing::info!(
+                    milliseconds,
+                    code,
+                    error = convoy_fault::chain(&error),
+                    "refused"
+                );
+            } else {
+                tracing::error!(
+                    milliseconds,
+                    code,
+                    error = convoy_fault::chain(&error),
+                    "failed"
+                );
+            }
+            Err(refusal)
+        }
+        Err(_) => {
+            tracing::error!(milliseconds, "panicked: the message is on stderr");
+            Err(broken(operation))
+        }
+    }
+}
+
+fn finished<T>(
+    joined: Result<Result<T, Refusal>, tokio::task::JoinError>,
+    operation: Uuid,
+) -> Result<Answer<T>, Refusal> {
+    let result = joined.map_err(|_| broken(operation))??;
+    Ok(Answer { operation, result })
+}
+
+fn broken(operation: Uuid) -> Refusal {
+    let message = "the daemon broke one of its own rules; the verb may be half done";
+    let mut problem = Refusal::new(Kind::Failed, message)
+        .with_operation(operation)
+        .into_problem();
+    problem.hint =
+        Some("restart the daemon, which finishes or undoes it, and report its log".to_owned());
+    Refusal::from(problem)
+}
+
+fn line<T: Serialize>(frame: &Frame<T>) -> Bytes {
+    let mut line = serde_json::to_vec(frame).expect("frames are structs of text and numbers");
+    line.push(b'\n');
+    Bytes::from(line)
+}
+
+impl Running {
+    /// Waits until no verb runs, `patience` at most. Every [`Verbs`] but those of running verbs must be
+    /// gone. Whether none runs.
+    pub(crate) async fn wait(&mut self, patience: Duration) -> bool {
+        tokio::time::timeout(patience, self.running.recv())
+            .await
+            .is_ok()
+    }
+
+    /// Asks verbs that can to stop at their next safe point.
+    pub(crate) fn cancel(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
