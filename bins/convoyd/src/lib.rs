@@ -1,1 +1,19 @@
 //! The daemon as code: its flags, its configuration and its run, shared by `convoyd` and `convoy daemon`.
+
+mod args;
+mod error;
+mod file;
+mod logs;
+mod run;
+mod settings;
+
+pub use args::Args;
+pub use error::Error;
+pub use run::run;
+pub use settings::{Settings, resolve};
+
+/// Where the daemon listens and its clients look.
+pub const SOCKET: &str = "/run/convoy/convoy.sock";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The daemon's flags: the original's by name, and ours.
+
+use std::path::PathBuf;
+
+/// Flags of the daemon. What is absent here comes from the environment, then the configuration file, then
+/// what the catalog has, then the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct Args {
+    /// Directory of the catalog, mount points and loop-backed pool [default: /var/lib/convoy]
+    #[arg(long, value_name = "DIR", env = "CONVOY_ROOT")]
+    pub root: Option<PathBuf>,
+
+    /// Unix socket to serve on [default: /run/convoy/convoy.sock]
+    #[arg(long, short, value_name = "PATH", env = "CONVOY_SOCKET")]
+    pub socket: Option<PathBuf>,
+
+    /// Append the log to FILE as JSON lines, instead of text on stderr
+    #[arg(long, value_name = "FILE", env = "CONVOY_LOG")]
+    pub log: Option<PathBuf>,
+
+    /// error, warn, info, debug, trace, or a filter such as info,convoy_engine=debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "CONVOY_LOG_LEVEL")]
+    pub log_level: Option<String>,
+
+    /// Driver to enable; may be repeated, the first is the default [default: devicemapper]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "CONVOY_DRIVERS",
+        value_delimiter = ','
+    )]
+    pub drivers: Vec<String>,
+
+    /// Driver option such as dm.datadev=/dev/vdb; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", env = "CONVOY_DRIVER_OPTS")]
+    pub driver_opts: Vec<String>,
+
+    /// Read settings from a TOML file
+    #[arg(long, value_name = "FILE", env = "CONVOY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Same as --log-level debug
+    #[arg(long, short)]
+    pub debug: bool,
+
+    /// Accepted, no effect: nothing that works is killed by a clock
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    pub cmd_timeout: Option<String>,
+
+    /// Accepted, no effect: flags are never overruled by stored settings
+    #[arg(long, hide_short_help = true)]
+    pub ignore_config_file: bool,
+
+    /// Refused: mount namespaces are not entered
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    pub mnt_ns: Option<PathBuf>,
+
+    /// Accepted, no effect: this version has no Docker endpoint
+    #[arg(long, hide_short_help = true)]
+    pub ignore_docker_delete: bool,
+
+    /// Accepted, no effect: this version has no Docker endpoint
+    #[arg(long, hide_short_help = true)]
+    pub create_on_docker_mount: bool,
+}

@@ -1,0 +1,108 @@
+//! A daemon's life: settings, log, engine, socket, signals, end.
+
+use crate::args::Args;
+use crate::error::Error;
+use crate::logs;
+use crate::settings::{Settings, resolve};
+use convoy_engine::{Config, Engine};
+use convoy_server::{Ended, Limits, Listener, serve};
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs a daemon in this process until SIGTERM or SIGINT; a second one ends the process at once, which is
+/// as safe as any kill. Volumes stay mounted and the pool active.
+///
+/// One line goes to stderr when the socket answers.
+///
+/// # Errors
+/// A setting that breaks a rule; `Busy` when another daemon has the root or the socket; whatever keeps
+/// the engine from opening; [`Error::Abandoned`] when something would not stop.
+pub fn run(args: Args) -> Result<(), Error> {
+    let settings = resolve(args)?;
+    logs::subscribe(&settings)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let config = Config {
+        root: settings.root.clone(),
+        pool: settings.pool.clone(),
+    };
+    // The engine's lock comes before the socket: of two daemons over one root the second ends here.
+    let engine = Arc::new(Engine::open(&config)?);
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let ended = runtime.block_on(answer(&settings, Arc::clone(&engine)));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    // Not dropped inside the event loop: closing a catalog and a store may block.
+    drop(engine);
+    match ended? {
+        Ended::Drained => Ok(()),
+        Ended::Abandoned => Err(Error::Abandoned),
+    }
+}
+
+async fn answer(settings: &Settings, engine: Arc<Engine>) -> Result<Ended, Error> {
+    // Before the socket: from the first client on, an end is a clean one.
+    let shutdown = shutdown().map_err(Error::Runtime)?;
+    let listener = Listener::bind(&settings.socket)?;
+    ready(&settings.socket, &engine);
+    Ok(serve(engine, listener, Limits::default(), shutdown).await)
+}
+
+fn ready(socket: &Path, engine: &Engine) {
+    let pool = match engine.info() {
+        Ok(info) if info.pool.loop_backed => {
+            format!(", pool {} is loop (not for production)", info.pool.name)
+        }
+        Ok(info) => format!(", pool {}", info.pool.name),
+        Err(error) => format!(
+            ", but the pool is not well: {}",
+            convoy_fault::chain(&error)
+        ),
+    };
+    say(&format!("convoyd: ready on {}{pool}", socket.display()));
+    tracing::info!(socket = %socket.display(), "ready");
+}
+
+/// Completes at the first signal to end; the second one ends the process.
+fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        let name = either(&mut terminate, &mut interrupt).await;
+        say(&format!(
+            "convoyd: caught {name}: stopping; once more to stop at once"
+        ));
+        tracing::info!(signal = name, "stopping");
+        tokio::spawn(async move {
+            either(&mut terminate, &mut interrupt).await;
+            say("convoyd: stopped at once");
+            #[expect(
+                clippy::exit,
+                reason = "the second signal means now, whatever still runs"
+            )]
+            std::process::exit(1)
+        });
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// To the person or unit that started us, log file or not; nobody there is no reason to fail.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
