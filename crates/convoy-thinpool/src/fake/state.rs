@@ -1,0 +1,546 @@
+//! What the model kernel knows: devices, and the pools that live on metadata devices.
+
+use super::{Fault, Health};
+use crate::control::{BackingDevice, DeviceInfo, DeviceNumber, Listed, Operation, TargetStatus};
+use crate::names::{DmName, DmUuid};
+use crate::table::{PoolTable, TableLine, ThinTable};
+use convoy_units::{Bytes, DataBlockSize, DevId, Sectors};
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where device-mapper's and the plugged-in devices' numbers begin.
+const DM_MAJOR: u32 = 253;
+const BACKING_MAJOR: u32 = 98;
+/// A held root's block: any will do, nobody reads it.
+const HELD_ROOT: u64 = 34;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) operations: u64,
+    pub(super) refused: Option<(Operation, Errno)>,
+    fault: Option<(u64, Fault)>,
+    dead: bool,
+    backing: BTreeMap<PathBuf, BackingDevice>,
+    devices: BTreeMap<DmName, Device>,
+    pools: BTreeMap<DeviceNumber, Metadata>,
+    next_minor: u32,
+}
+
+struct Device {
+    uuid: DmUuid,
+    minor: u32,
+    suspended: bool,
+    live: Option<Table>,
+    inactive: Option<Table>,
+    openers: u32,
+}
+
+#[derive(Clone)]
+struct Table {
+    line: TableLine,
+    target: Target,
+    read_only: bool,
+}
+
+#[derive(Clone)]
+enum Target {
+    Pool(PoolTable),
+    Thin(ThinTable),
+}
+
+/// A metadata device's content, now and at its last commit.
+struct Metadata {
+    block_size: DataBlockSize,
+    now: Content,
+    committed: Content,
+    health: Health,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    transaction_id: u64,
+    held: bool,
+    thins: BTreeMap<DevId, Sectors>,
+}
+
+impl Device {
+    fn number(&self) -> DeviceNumber {
+        DeviceNumber {
+            major: DM_MAJOR,
+            minor: self.minor,
+        }
+    }
+}
+
+impl State {
+    // -- faults and the world around
+
+    pub(super) fn order(&mut self, count: u64, fault: Fault) {
+        self.fault = Some((self.operations + count, fault));
+    }
+
+    pub(super) fn cure(&mut self) {
+        self.fault = None;
+        self.dead = false;
+    }
+
+    pub(super) fn counted<T>(
+        &mut self,
+        operation: Operation,
+        act: impl FnOnce(&mut Self) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let at = self.operations;
+        self.operations += 1;
+        if self.dead {
+            return Err(Errno::ESHUTDOWN);
+        }
+        if let Some((refused, errno)) = self.refused
+            && refused == operation
+        {
+            return Err(errno);
+        }
+        match self.fault {
+            Some((due, fault)) if due == at => {
+                self.fault = None;
+                self.suffer(fault, act)
+            }
+            _ => act(self),
+        }
+    }
+
+    fn suffer<T>(
+        &mut self,
+        fault: Fault,
+        act: impl FnOnce(&mut Self) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match fault {
+            Fault::Fail(errno) => return Err(errno),
+            Fault::DieBefore => {}
+            // Nobody hears whether it worked.
+            Fault::DieAfter => drop(act(self)),
+        }
+        self.dead = true;
+        Err(Errno::ESHUTDOWN)
+    }
+
+    pub(super) fn cut_power(&mut self) {
+        self.cure();
+        self.devices.clear();
+        for pool in self.pools.values_mut() {
+            pool.now = pool.committed.clone();
+        }
+    }
+
+    pub(super) fn add_backing(&mut self, path: PathBuf, size: Bytes) {
+        let minor = u32::try_from(self.backing.len()).unwrap_or(u32::MAX) * 16;
+        let number = DeviceNumber {
+            major: BACKING_MAJOR,
+            minor,
+        };
+        self.backing.insert(path, BackingDevice { number, size });
+    }
+
+    pub(super) fn backing(&self, path: &Path) -> Result<BackingDevice, Errno> {
+        if let Some(device) = self.backing.get(path) {
+            return Ok(*device);
+        }
+        let file = std::fs::metadata(path).map_err(|_| Errno::ENOENT)?;
+        let minor = u32::try_from(file.ino() & 0xffff_ffff).unwrap_or(0);
+        let number = DeviceNumber { major: 7, minor };
+        Ok(BackingDevice {
+            number,
+            size: Bytes(file.len()),
+        })
+    }
+
+    fn pool_on(&mut self, metadata: &Path) -> Option<&mut Metadata> {
+        let number = self.backing(metadata).ok()?.number;
+        self.pools.get_mut(&number)
+    }
+
+    pub(super) fn set_health(&mut self, metadata: &Path, health: Health) {
+        if let Some(pool) = self.pool_on(metadata) {
+            pool.health = health;
+        }
+    }
+
+    pub(super) fn thin_ids(&mut self, metadata: &Path) -> Vec<DevId> {
+        let pool = self.pool_on(metadata);
+        pool.map_or_else(Vec::new, |pool| pool.now.thins.keys().copied().collect())
+    }
+
+    pub(super) fn change_openers(&mut self, name: &DmName, opened: bool) {
+        if let Some(device) = self.devices.get_mut(name) {
+            let openers = device.openers;
+            device.openers = if opened {
+                openers + 1
+            } else {
+                openers.saturating_sub(1)
+            };
+        }
+    }
+
+    pub(super) fn write(&mut self, name: &DmName, mapped: Sectors) {
+        let table = self
+            .devices
+            .get(name)
+            .and_then(|device| device.live.clone());
+        if let Some(Table {
+            target: Target::Thin(thin),
+            ..
+        }) = table
+            && let Some(pool) = self.pool_of(thin.pool)
+            && let Some(now) = pool.now.thins.get_mut(&thin.dev_id)
+        {
+            *now = (*now).max(mapped);
+        }
+    }
+
+    pub(super) fn commit_all(&mut self) {
+        for pool in self.pools.values_mut() {
+            pool.committed = pool.now.clone();
+        }
+    }
+
+    // -- device-mapper
+
+    pub(super) fn list(&self) -> Vec<Listed> {
+        let listed = self.devices.iter().map(|(name, device)| Listed {
+            name: name.clone(),
+            number: device.number(),
+            uuid: None,
+        });
+        listed.collect()
+    }
+
+    pub(super) fn info(&self, name: &DmName) -> Option<DeviceInfo> {
+        let device = self.devices.get(name)?;
+        Some(DeviceInfo {
+            name: name.clone(),
+            number: device.number(),
+            uuid: Some(device.uuid.clone()),
+            open_count: device.openers + self.users_of(device.number()),
+            suspended: device.suspended,
+            live_table: device.live.is_some(),
+            inactive_table: device.inactive.is_some(),
+            event_nr: 0,
+            read_only: device.live.as_ref().is_some_and(|table| table.read_only),
+        })
+    }
+
+    /// How many tables refer to this device.
+    fn users_of(&self, number: DeviceNumber) -> u32 {
+        let tables = self
+            .devices
+            .values()
+            .flat_map(|d| d.live.iter().chain(&d.inactive));
+        let users = tables.filter(|table| match &table.target {
+            Target::Thin(thin) => thin.pool == number,
+            Target::Pool(pool) => pool.metadata == number || pool.data == number,
+        });
+        u32::try_from(users.count()).unwrap_or(u32::MAX)
+    }
+
+    fn device(&mut self, name: &DmName) -> Result<&mut Device, Errno> {
+        self.devices.get_mut(name).ok_or(Errno::ENXIO)
+    }
+
+    pub(super) fn create(&mut self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Errno> {
+        let taken = self.devices.values().any(|device| device.uuid == *uuid);
+        if taken || self.devices.contains_key(name) {
+            return Err(Errno::EBUSY);
+        }
+        let device = Device {
+            uuid: uuid.clone(),
+            minor: self.next_minor,
+            // The kernel marks a device without a table so only once it is suspended or resumed.
+            suspended: false,
+            live: None,
+            inactive: None,
+            openers: 0,
+        };
+        self.next_minor += 1;
+        self.devices.insert(name.clone(), device);
+        self.info(name).ok_or(Errno::ENXIO)
+    }
+
+    pub(super) fn load(
+        &mut self,
+        name: &DmName,
+        table: &[TableLine],
+        read_only: bool,
+    ) -> Result<(), Errno> {
+        let number = self.device(name)?.number();
+        let [line] = table else {
+            return Err(Errno::EINVAL);
+        };
+        let target = match line.target.as_str() {
+            "thin-pool" => self.load_pool(number, line)?,
+            "thin" => self.load_thin(line)?,
+            _ => return Err(Errno::EINVAL),
+        };
+        let table = Table {
+            line: line.clone(),
+            target,
+            read_only,
+        };
+        self.device(name)?.inactive = Some(table);
+        Ok(())
+    }
+
+    fn load_pool(&mut self, own: DeviceNumber, line: &TableLine) -> Result<Target, Errno> {
+        let table = PoolTable::parse(line).map_err(|_| Errno::EINVAL)?;
+        let taken = self.devices.values().any(|device| {
+            let tables = device.live.iter().chain(&device.inactive);
+            let on_it =
+                |t: &Table| matches!(&t.target, Target::Pool(p) if p.metadata == table.metadata);
+            device.number() != own && tables.into_iter().any(on_it)
+        });
+        if taken {
+            return Err(Errno::EBUSY);
+        }
+        let fresh = || Metadata {
+            block_size: table.block_size,
+            now: Content::default(),
+            committed: Content::default(),
+            health: Health::default(),
+        };
+        let pool = self.pools.entry(table.metadata).or_insert_with(fresh);
+        let creating = self
+            .devices
+            .values()
+            .all(|d| d.number() != own || d.live.is_none());
+        if creating && pool.block_size != table.block_size {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Target::Pool(table))
+    }
+
+    fn load_thin(&mut self, line: &TableLine) -> Result<Target, Errno> {
+        let table = ThinTable::parse(line).map_err(|_| Errno::EINVAL)?;
+        let device = self
+            .devices
+            .values()
+            .find(|device| device.number() == table.pool);
+        if device.ok_or(Errno::EINVAL)?.suspended {
+            return Err(Errno::EINVAL);
+        }
+        let pool = self.pool_of(table.pool).ok_or(Errno::EINVAL)?;
+        if pool.health == Health::Failed {
+            return Err(Errno::EINVAL);
+        }
+        if pool.now.thins.contains_key(&table.dev_id) {
+            Ok(Target::Thin(table))
+        } else {
+            Err(Errno::ENODATA)
+        }
+    }
+
+    /// The metadata of the pool whose own device has this number.
+    fn pool_of(&mut self, number: DeviceNumber) -> Option<&mut Metadata> {
+        let device = self
+            .devices
+            .values()
+            .find(|device| device.number() == number)?;
+        let Target::Pool(table) = &device.live.as_ref()?.target else {
+            return None;
+        };
+        self.pools.get_mut(&table.metadata)
+    }
+
+    pub(super) fn suspend(&mut self, name: &DmName) -> Result<(), Errno> {
+        let device = self.device(name)?;
+        device.suspended = true;
+        let number = device.number();
+        if let Some(pool) = self.pool_of(number) {
+            pool.committed = pool.now.clone();
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, name: &DmName) -> Result<(), Errno> {
+        let device = self.device(name)?;
+        if let Some(table) = device.inactive.take() {
+            device.live = Some(table);
+        }
+        if device.live.is_none() {
+            return Err(Errno::EINVAL);
+        }
+        device.suspended = false;
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, name: &DmName) -> Result<(), Errno> {
+        let info = self.info(name).ok_or(Errno::ENXIO)?;
+        if info.open_count > 0 {
+            return Err(Errno::EBUSY);
+        }
+        self.devices.remove(name);
+        Ok(())
+    }
+
+    pub(super) fn table(&self, name: &DmName) -> Result<Vec<TableLine>, Errno> {
+        let device = self.devices.get(name).ok_or(Errno::ENXIO)?;
+        Ok(device.live.iter().map(|table| table.line.clone()).collect())
+    }
+
+    pub(super) fn node(&self, name: &DmName, number: DeviceNumber) -> Result<PathBuf, Errno> {
+        let device = self.devices.get(name).ok_or(Errno::ENXIO)?;
+        if device.number() != number {
+            return Err(Errno::ENXIO);
+        }
+        Ok(PathBuf::from(format!("/dev/dm-{}", number.minor)))
+    }
+
+    // -- dm-thin
+
+    pub(super) fn status(&mut self, name: &DmName) -> Result<Vec<TargetStatus>, Errno> {
+        let device = self.device(name)?;
+        let number = device.number();
+        let Some(table) = device.live.clone() else {
+            return Ok(Vec::new());
+        };
+        let text = match &table.target {
+            Target::Pool(pool) => {
+                let data = pool.len.0 / pool.block_size.sectors().0;
+                let error = pool.error_if_no_space;
+                let metadata = self.pool_of(number).ok_or(Errno::EINVAL)?;
+                metadata.status(data, error)
+            }
+            Target::Thin(thin) => {
+                let metadata = self.pool_of(thin.pool).ok_or(Errno::EINVAL)?;
+                metadata.thin_status(thin.dev_id)
+            }
+        };
+        Ok(vec![TargetStatus {
+            start: table.line.start,
+            len: table.line.len,
+            target: table.line.target,
+            text,
+        }])
+    }
+
+    pub(super) fn message(&mut self, name: &DmName, text: &str) -> Result<(), Errno> {
+        let number = self.device(name)?.number();
+        let words: Vec<&str> = text.split(' ').collect();
+        if let ["delete", id] = words.as_slice() {
+            self.refuse_active(number, parse_id(id)?)?;
+        }
+        let pool = self.pool_of(number).ok_or(Errno::EINVAL)?;
+        pool.message(&words)
+    }
+
+    fn refuse_active(&self, pool: DeviceNumber, dev_id: DevId) -> Result<(), Errno> {
+        let active = self.devices.values().any(|device| {
+            let mut tables = device.live.iter().chain(&device.inactive);
+            tables.any(
+                |t| matches!(&t.target, Target::Thin(t) if t.pool == pool && t.dev_id == dev_id),
+            )
+        });
+        if active { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+}
+
+fn parse_id(text: &str) -> Result<DevId, Errno> {
+    let id = text.parse().map_err(|_| Errno::EINVAL)?;
+    DevId::new(id).map_err(|_| Errno::EINVAL)
+}
+
+impl Metadata {
+    fn message(&mut self, words: &[&str]) -> Result<(), Errno> {
+        if matches!(
+            self.health,
+            Health::ReadOnly | Health::NeedsCheck | Health::Failed
+        ) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let now = &mut self.now;
+        match words {
+            ["create_thin", id] => now.add(parse_id(id)?, Sectors(0))?,
+            ["create_snap", id, origin] => {
+                let (id, origin) = (parse_id(id)?, parse_id(origin)?);
+                let mapped = now.thins.get(&origin).copied();
+                if now.thins.contains_key(&id) {
+                    return Err(Errno::EEXIST);
+                }
+                now.add(id, mapped.ok_or(Errno::ENODATA)?)?;
+            }
+            ["delete", id] => {
+                now.thins.remove(&parse_id(id)?).ok_or(Errno::ENODATA)?;
+            }
+            ["set_transaction_id", from, to] => {
+                let number = |text: &str| text.parse::<u64>().map_err(|_| Errno::EINVAL);
+                if now.transaction_id != number(from)? {
+                    return Err(Errno::EINVAL);
+                }
+                now.transaction_id = number(to)?;
+            }
+            ["reserve_metadata_snap"] if now.held => return Err(Errno::EBUSY),
+            ["reserve_metadata_snap"] => now.held = true,
+            ["release_metadata_snap"] if !now.held => return Err(Errno::EINVAL),
+            ["release_metadata_snap"] => now.held = false,
+            _ => return Err(Errno::EINVAL),
+        }
+        // Each message ends with its own commit.
+        self.committed = self.now.clone();
+        Ok(())
+    }
+
+    fn status(&self, data: u64, error_if_no_space: bool) -> String {
+        if self.health == Health::Failed {
+            return "Fail".into();
+        }
+        let held = if self.now.held {
+            HELD_ROOT.to_string()
+        } else {
+            "-".into()
+        };
+        let mode = match self.health {
+            Health::OutOfDataSpace => "out_of_data_space",
+            Health::ReadOnly | Health::NeedsCheck => "ro",
+            Health::Writable | Health::Failed => "rw",
+        };
+        let check = if self.health == Health::NeedsCheck {
+            "needs_check"
+        } else {
+            "-"
+        };
+        let no_space = if error_if_no_space {
+            "error_if_no_space"
+        } else {
+            "queue_if_no_space"
+        };
+        let block = self.block_size.sectors().0;
+        let used: u64 = self
+            .now
+            .thins
+            .values()
+            .map(|mapped| mapped.0.div_ceil(block))
+            .sum();
+        format!(
+            "{} 111/1024 {used}/{data} {held} {mode} discard_passdown {no_space} {check} 256 ",
+            self.now.transaction_id
+        )
+    }
+
+    fn thin_status(&self, dev_id: DevId) -> String {
+        match self.now.thins.get(&dev_id) {
+            _ if self.health == Health::Failed => "Fail".into(),
+            None => "Error".into(),
+            Some(Sectors(0)) => "0 - ".into(),
+            Some(mapped) => format!("{} {} ", mapped.0, mapped.0 - 1),
+        }
+    }
+}
+
+impl Content {
+    fn add(&mut self, dev_id: DevId, mapped: Sectors) -> Result<(), Errno> {
+        if self.thins.contains_key(&dev_id) {
+            return Err(Errno::EEXIST);
+        }
+        self.thins.insert(dev_id, mapped);
+        Ok(())
+    }
+}

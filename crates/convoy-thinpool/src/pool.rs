@@ -1,0 +1,496 @@
+//! A pool: brought up or adopted, its messages, its status, what it owns.
+
+use crate::control::{BackingDevice, Control, ControlError, DeviceInfo, DeviceNumber};
+use crate::error::Error;
+use crate::metadata_snapshot::Turn;
+use crate::names::{DmName, pool_name, pool_uuid, thin_of};
+use crate::status::{Mode, PoolStatus};
+use crate::suspension;
+use crate::table::{PoolTable, ThinTable};
+use convoy_names::PoolName;
+use convoy_units::{DataBlockSize, DevId, Sectors, TransactionId};
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// What a pool is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// Its name: also the name of its device.
+    pub name: PoolName,
+    /// Its identity: also in the dm uuid of everything it owns.
+    pub uuid: Uuid,
+    /// The block device of its metadata.
+    pub metadata: PathBuf,
+    /// The block device of its data; a last block that is not whole is left out.
+    pub data: PathBuf,
+    /// The unit of sharing.
+    pub block_size: DataBlockSize,
+    /// Free data blocks at which the kernel raises an event.
+    pub low_water: u64,
+    /// Whether a write that finds no space fails at once rather than wait (a minute, by default).
+    pub error_if_no_space: bool,
+}
+
+/// Whether there was something to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// There was, and it is gone.
+    Deleted,
+    /// There was nothing.
+    Absent,
+}
+
+/// An active thin device of this pool, whoever activated it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnDevice {
+    /// The volume or snapshot.
+    pub uuid: Uuid,
+    /// Its device.
+    pub name: DmName,
+    /// The device's number.
+    pub number: DeviceNumber,
+    /// Whether writes to it wait.
+    pub suspended: bool,
+    /// How many hold it open.
+    pub open_count: u32,
+}
+
+/// An active pool. All methods may be called from any thread at once.
+///
+/// Dropping it leaves the pool as it is: active, and found again by [`Pool::activate`].
+pub struct Pool {
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) spec: PoolSpec,
+    pub(crate) name: DmName,
+    pub(crate) number: DeviceNumber,
+    /// Whose turn it is to hold the one metadata snapshot.
+    pub(crate) turn: Turn,
+    /// Which thin devices are active: the kernel would let one be active twice.
+    pub(crate) active: Mutex<BTreeMap<DevId, Uuid>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let spec = &self.spec;
+        f.debug_struct("Pool")
+            .field("spec", spec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Brings the pool up, or adopts it where it is up already.
+    ///
+    /// An active pool is adopted if its dm uuid, devices, block size and zeroing are those of `spec`;
+    /// anything else of that name is refused with what differs. A half-made one of ours is completed, a
+    /// suspended one resumed. An *adopted* pool may be in any mode: look at [`Pool::status`]. A pool
+    /// that was not up is taken down again unless it comes up fit for work.
+    ///
+    /// **The kernel formats a metadata device whose first 4 KiB are zero, and revives whatever pool it
+    /// finds on it otherwise.** Whether that is wanted only the catalog knows: see [`crate::signature`].
+    pub fn activate(control: Arc<dyn Control>, spec: &PoolSpec) -> Result<Self, Error> {
+        let name = pool_name(&spec.name)?;
+        let wanted = wanted_table(control.as_ref(), spec)?;
+        let info = match control
+            .info(&name)
+            .map_err(Error::control("activating the pool"))?
+        {
+            Some(info) => adopt(control.as_ref(), spec, &info, &wanted)?,
+            None => bring_up(control.as_ref(), spec, &name, &wanted)?,
+        };
+        let pool = Self {
+            control,
+            spec: spec.clone(),
+            name,
+            number: info.number,
+            turn: Turn::default(),
+            active: Mutex::default(),
+        };
+        let active = pool.read_active()?;
+        *pool.active.lock().unwrap_or_else(PoisonError::into_inner) = active;
+        Ok(pool)
+    }
+
+    /// What the pool was activated with.
+    pub const fn spec(&self) -> &PoolSpec {
+        &self.spec
+    }
+
+    /// The pool's own device.
+    pub const fn name(&self) -> &DmName {
+        &self.name
+    }
+
+    /// The number of the pool's own device.
+    pub const fn number(&self) -> DeviceNumber {
+        self.number
+    }
+
+    /// Where the pool's metadata is. To be read only at the root of a [`crate::MetadataSnapshot`].
+    pub fn metadata_device(&self) -> &Path {
+        &self.spec.metadata
+    }
+
+    /// The pool's status now; it makes no commit.
+    pub fn status(&self) -> Result<PoolStatus, Error> {
+        read_status(self.control.as_ref(), &self.name)
+    }
+
+    /// Makes an empty thin device of this number. Durable when it returns, except that the kernel does
+    /// not tell when its commit failed: [`Pool::set_transaction_id`] finds that out.
+    pub fn create_thin(&self, dev_id: DevId) -> Result<(), Error> {
+        self.message(&format!("create_thin {dev_id}"))
+            .map_err(|source| match source.errno() {
+                Some(Errno::EEXIST) => self.exists(dev_id),
+                _ => self.refused(format!("creating thin device {dev_id}"), source),
+            })
+    }
+
+    /// Makes a thin device of number `snapshot` that shares every block of `origin`. Durable as
+    /// [`Pool::create_thin`].
+    ///
+    /// Only the message: an *active* origin must be suspended around it, which the kernel does not
+    /// check ([`Pool::while_suspended`]).
+    pub fn create_snapshot(&self, snapshot: DevId, origin: DevId) -> Result<(), Error> {
+        self.message(&format!("create_snap {snapshot} {origin}"))
+            .map_err(|source| match source.errno() {
+                Some(Errno::EEXIST) => self.exists(snapshot),
+                Some(Errno::ENODATA) => self.unknown(origin),
+                _ => self.refused(format!("taking snapshot {snapshot} of {origin}"), source),
+            })
+    }
+
+    /// Deletes a thin device. Its blocks are free at once, but the data device is not told: discard
+    /// the thin device first where that matters. Fails with kind `Busy` while it is active.
+    ///
+    /// The kernel walks what is not shared under the pool's lock: delete one at a time.
+    pub fn delete(&self, dev_id: DevId) -> Result<Deleted, Error> {
+        match self.message(&format!("delete {dev_id}")) {
+            Ok(()) => Ok(Deleted::Deleted),
+            Err(source) if source.errno() == Some(Errno::ENODATA) => Ok(Deleted::Absent),
+            Err(source) => Err(self.refused(format!("deleting thin device {dev_id}"), source)),
+        }
+    }
+
+    /// Moves the pool's transaction id, and makes sure of it: the status is read again, since the kernel
+    /// does not tell when the commit that ends a message failed.
+    ///
+    /// Fails with [`Error::TransactionId`] if the pool's id was not `from`.
+    pub fn set_transaction_id(&self, from: TransactionId, to: TransactionId) -> Result<(), Error> {
+        match self.message(&format!("set_transaction_id {from} {to}")) {
+            Ok(()) => self.expect_transaction_id(to),
+            Err(source) if source.errno() == Some(Errno::EINVAL) => {
+                self.expect_transaction_id(from)?;
+                Err(self.refused(format!("setting transaction id {to}"), source))
+            }
+            Err(source) => Err(self.refused(format!("setting transaction id {to}"), source)),
+        }
+    }
+
+    /// The active thin devices of this pool, found by dm uuid. One ioctl for each device of the machine.
+    pub fn own_devices(&self) -> Result<Vec<OwnDevice>, Error> {
+        let what = || Error::control(format!("listing the devices of pool {}", self.name));
+        let mut own = Vec::new();
+        for listed in self.control.list().map_err(what())? {
+            // Gone between the list and the question: no device of anybody's.
+            let Some(info) = self.control.info(&listed.name).map_err(what())? else {
+                continue;
+            };
+            let uuid = info
+                .uuid
+                .as_ref()
+                .and_then(|uuid| thin_of(self.spec.uuid, uuid));
+            if let Some(uuid) = uuid {
+                own.push(OwnDevice {
+                    uuid,
+                    name: info.name,
+                    number: info.number,
+                    suspended: info.suspended,
+                    open_count: info.open_count,
+                });
+            }
+        }
+        Ok(own)
+    }
+
+    /// Resumes the pool and every thin device of ours that somebody left suspended, and says which. For
+    /// start-up: a device without a table (half made) is left to [`Pool::activate_thin`].
+    ///
+    /// One device that cannot be resumed does not keep the others waiting; the first failure is
+    /// returned after all were tried.
+    pub fn resume_suspended(&self) -> Result<Vec<DmName>, Error> {
+        let own = self.own_devices()?;
+        let names = std::iter::once(self.name.clone()).chain(own.into_iter().map(|own| own.name));
+        let (mut resumed, mut failed) = (Vec::new(), None);
+        for name in names {
+            match suspension::resume_left(self.control.as_ref(), &name) {
+                Ok(true) => resumed.push(name),
+                Ok(false) => {}
+                Err(source) => {
+                    tracing::error!(device = %name, %source, "a suspended device cannot be resumed");
+                    failed.get_or_insert(Error::LeftSuspended { name, source });
+                }
+            }
+        }
+        failed.map_or(Ok(resumed), Err)
+    }
+
+    /// Takes the pool down; its thin devices must be down ([`Error::Busy`] otherwise).
+    pub fn deactivate(self) -> Result<(), Error> {
+        remove(self.control.as_ref(), &self.name)
+    }
+
+    pub(crate) fn message(&self, text: &str) -> Result<(), ControlError> {
+        tracing::debug!(pool = %self.name, text, "message");
+        self.control.message(&self.name, text)
+    }
+
+    /// What a refused message means: the kernel says `EOPNOTSUPP` to all of them in read-only modes.
+    pub(crate) fn refused(&self, what: String, source: ControlError) -> Error {
+        match source.errno() {
+            Some(Errno::EOPNOTSUPP) => Error::Unhealthy {
+                name: self.name.clone(),
+                status: self.status().map_or_else(
+                    |_| "in an unreadable state".into(),
+                    |status| status.to_string(),
+                ),
+            },
+            Some(Errno::ENXIO) => Error::NotActive {
+                name: self.name.clone(),
+            },
+            _ => Error::Control { what, source },
+        }
+    }
+
+    fn exists(&self, dev_id: DevId) -> Error {
+        Error::ThinExists {
+            pool: self.name.clone(),
+            dev_id,
+        }
+    }
+
+    pub(crate) fn unknown(&self, dev_id: DevId) -> Error {
+        Error::NoSuchThin {
+            pool: self.name.clone(),
+            dev_id,
+        }
+    }
+
+    fn expect_transaction_id(&self, expected: TransactionId) -> Result<(), Error> {
+        let status = self.status()?;
+        let Some(usage) = status.usage().filter(|_| status.takes_messages()) else {
+            return Err(unhealthy(&self.name, &status));
+        };
+        if usage.transaction_id == expected {
+            return Ok(());
+        }
+        Err(Error::TransactionId {
+            pool: self.name.clone(),
+            expected,
+            found: usage.transaction_id,
+        })
+    }
+
+    fn read_active(&self) -> Result<BTreeMap<DevId, Uuid>, Error> {
+        let mut active = BTreeMap::new();
+        for own in self.own_devices()? {
+            if let Some(table) = read_thin_table(self.control.as_ref(), &own.name)? {
+                active.insert(table.dev_id, own.uuid);
+            }
+        }
+        Ok(active)
+    }
+}
+
+/// Removes a device; the control waits a little for it to be free.
+pub(crate) fn remove(control: &dyn Control, name: &DmName) -> Result<(), Error> {
+    match control.remove(name) {
+        Err(source) if source.is_busy() => {
+            let info = control.info(name).ok().flatten();
+            let open_count = info.map_or(0, |info| info.open_count);
+            Err(Error::Busy {
+                name: name.clone(),
+                open_count,
+            })
+        }
+        Err(source) if source.errno() == Some(Errno::ENXIO) => Ok(()),
+        result => result.map_err(Error::control(format!("removing device {name}"))),
+    }
+}
+
+/// Removes a device that we made a moment ago and failed to complete.
+pub(crate) fn undo_create(control: &dyn Control, name: &DmName) {
+    if let Err(source) = control.remove(name) {
+        tracing::warn!(device = %name, %source, "a half-made device is left behind");
+    }
+}
+
+/// The thin table in force on a device; `None` if it has none.
+pub(crate) fn read_thin_table(
+    control: &dyn Control,
+    name: &DmName,
+) -> Result<Option<ThinTable>, Error> {
+    let lines = match control.table(name) {
+        // Gone meanwhile, so no table is in force.
+        Err(source) if source.errno() == Some(Errno::ENXIO) => return Ok(None),
+        lines => lines.map_err(Error::control(format!("reading the table of {name}")))?,
+    };
+    let table = lines.first().map(ThinTable::parse).transpose();
+    table.map_err(|source| Error::Table {
+        name: name.clone(),
+        source,
+    })
+}
+
+fn read_status(control: &dyn Control, name: &DmName) -> Result<PoolStatus, Error> {
+    let targets = match control.status(name) {
+        Err(source) if source.errno() == Some(Errno::ENXIO) => Vec::new(),
+        targets => targets.map_err(Error::control(format!("reading the status of {name}")))?,
+    };
+    let Some(target) = targets.first() else {
+        return Err(Error::NotActive { name: name.clone() });
+    };
+    PoolStatus::parse(&target.text).map_err(|source| Error::Status {
+        name: name.clone(),
+        source,
+    })
+}
+
+fn unhealthy(name: &DmName, status: &PoolStatus) -> Error {
+    Error::Unhealthy {
+        name: name.clone(),
+        status: status.to_string(),
+    }
+}
+
+fn backing(control: &dyn Control, path: &Path) -> Result<BackingDevice, Error> {
+    control
+        .backing(path)
+        .map_err(Error::control(format!("opening {}", path.display())))
+}
+
+fn wanted_table(control: &dyn Control, spec: &PoolSpec) -> Result<PoolTable, Error> {
+    let metadata = backing(control, &spec.metadata)?;
+    let data = backing(control, &spec.data)?;
+    if metadata.number == data.number {
+        let (metadata, data) = (spec.metadata.display(), spec.data.display());
+        let reason = format!("{metadata} and {data} are one device");
+        return Err(Error::Unfit { reason });
+    }
+    let blocks = data.size.0 / spec.block_size.bytes().0;
+    if blocks == 0 {
+        let path = spec.data.display();
+        let reason = format!("{path} is smaller than one block of {}", spec.block_size);
+        return Err(Error::Unfit { reason });
+    }
+    Ok(PoolTable {
+        len: Sectors(blocks * spec.block_size.sectors().0),
+        metadata: metadata.number,
+        data: data.number,
+        block_size: spec.block_size,
+        low_water: spec.low_water,
+        error_if_no_space: spec.error_if_no_space,
+        skip_block_zeroing: false,
+        other_features: Vec::new(),
+    })
+}
+
+fn adopt(
+    control: &dyn Control,
+    spec: &PoolSpec,
+    info: &DeviceInfo,
+    wanted: &PoolTable,
+) -> Result<DeviceInfo, Error> {
+    let name = &info.name;
+    let differs = |differs: String| Error::Differs {
+        name: name.clone(),
+        differs,
+    };
+    let expected = pool_uuid(spec.uuid);
+    if info.uuid.as_ref() != Some(&expected) {
+        let found = info.uuid.as_ref().map_or("none", |uuid| uuid.as_str());
+        return Err(differs(format!("its dm uuid is {found}, not {expected}")));
+    }
+    let what = || Error::control(format!("adopting pool {name}"));
+    if !info.live_table {
+        // Made by us and never given its table: nothing can have been stored through it.
+        return complete(control, name, wanted);
+    }
+    let lines = control.table(name).map_err(what())?;
+    let line = lines
+        .first()
+        .ok_or_else(|| Error::NotActive { name: name.clone() })?;
+    let table = PoolTable::parse(line).map_err(|source| Error::Table {
+        name: name.clone(),
+        source,
+    })?;
+    if let Some(difference) = difference(&table, wanted) {
+        return Err(differs(difference));
+    }
+    if info.suspended {
+        control.resume(name).map_err(what())?;
+    }
+    let status = read_status(control, name)?;
+    if !status.takes_messages()
+        || status
+            .usage()
+            .is_none_or(|usage| usage.mode != Mode::Writable)
+    {
+        tracing::warn!(pool = %name, %status, "adopted a pool that is not fit for all work");
+    }
+    tracing::info!(pool = %name, "pool was active and is adopted");
+    Ok(info.clone())
+}
+
+/// What keeps a pool in force from being the wanted one. Its length may differ: growing is a later step.
+fn difference(table: &PoolTable, wanted: &PoolTable) -> Option<String> {
+    let devices = [
+        ("metadata", table.metadata, wanted.metadata),
+        ("data", table.data, wanted.data),
+    ];
+    for (what, found, wanted) in devices {
+        if found != wanted {
+            return Some(format!("its {what} device is {found}, not {wanted}"));
+        }
+    }
+    if table.block_size != wanted.block_size {
+        let (found, wanted) = (table.block_size, wanted.block_size);
+        return Some(format!("its block size is {found}, not {wanted}"));
+    }
+    table.skip_block_zeroing.then(|| {
+        "it does not zero new blocks, which would show one volume another's old data".into()
+    })
+}
+
+fn bring_up(
+    control: &dyn Control,
+    spec: &PoolSpec,
+    name: &DmName,
+    wanted: &PoolTable,
+) -> Result<DeviceInfo, Error> {
+    control
+        .create(name, &pool_uuid(spec.uuid))
+        .map_err(Error::control(format!("creating pool {name}")))?;
+    complete(control, name, wanted)
+}
+
+/// Gives a device its table and makes sure that the pool works; takes the device down otherwise.
+fn complete(control: &dyn Control, name: &DmName, wanted: &PoolTable) -> Result<DeviceInfo, Error> {
+    let attempt = || {
+        let what = || Error::control(format!("bringing up pool {name}"));
+        control
+            .load(name, &[wanted.line()], false)
+            .map_err(what())?;
+        control.resume(name).map_err(what())?;
+        let status = read_status(control, name)?;
+        if !status.takes_messages() {
+            return Err(unhealthy(name, &status));
+        }
+        let info = control.info(name).map_err(what())?;
+        info.ok_or_else(|| Error::NotActive { name: name.clone() })
+    };
+    attempt().inspect_err(|_| undo_create(control, name))
+}
