@@ -1,1 +1,25 @@
 //! Put a filesystem on it: mkfs, mount, unmount, and what is mounted where.
+//!
+//! The kernel's own mount table is the only truth about mounts: nothing here remembers any. All
+//! functions block; mounting and unmounting of one target must be kept apart by the caller.
+
+mod check;
+mod error;
+mod filesystem;
+mod holders;
+mod make;
+mod mount;
+mod mountinfo;
+mod options;
+mod tool;
+
+pub use check::{Checked, check_filesystem};
+pub use error::Error;
+pub use filesystem::{Filesystem, UnknownFilesystem};
+pub use holders::{Holder, holders};
+pub use make::{MakeOptions, make_filesystem};
+pub use mount::{Unmounted, mount, sync_filesystem, unmount};
+pub use mountinfo::{
+    InvalidMountInfo, MountEntry, mounted_at, mounts, parse_mountinfo, targets_of,
+};
+pub use options::{InvalidOption, MountOptions};

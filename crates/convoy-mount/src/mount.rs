@@ -1,0 +1,171 @@
+//! Mounting and unmounting, by system call and with the mount table as judge.
+
+use crate::error::Error;
+use crate::filesystem::Filesystem;
+use crate::holders::holders;
+use crate::mountinfo::{MountEntry, mounted_at};
+use crate::options::MountOptions;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Whether there was something to unmount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmounted {
+    /// There was.
+    Unmounted,
+    /// Nothing was mounted there.
+    NotMounted,
+}
+
+/// Mounts a device on a folder, which must exist. The device being mounted there already is success,
+/// with the options it has; anything else being mounted there is [`Error::Occupied`].
+///
+/// An ext4's `lost+found` is removed while it is empty, so that an empty volume is an empty folder
+/// (engines copy an image's files into one only then).
+pub fn mount(
+    device: &Path,
+    target: &Path,
+    fs: Filesystem,
+    options: &MountOptions,
+) -> Result<(), Error> {
+    let (flags, data) = options.resolve(fs)?;
+    let target = target
+        .canonicalize()
+        .map_err(Error::io("find the mount point", target))?;
+    let number = device_number(device)?;
+    if let Some(entry) = mounted_at(&target)? {
+        return already_mounted(&entry, number);
+    }
+    nix::mount::mount(
+        Some(device),
+        &target,
+        Some(fs.as_str()),
+        flags,
+        Some(data.as_str()),
+    )
+    .map_err(|errno| Error::io("mount on", &target)(errno.into()))?;
+    if fs == Filesystem::Ext4 && !options.read_only {
+        remove_lost_and_found(&target);
+    }
+    Ok(())
+}
+
+/// Unmounts what is mounted at exactly this path (the topmost). [`Error::Busy`] names who holds it.
+/// When it returns, the file system's data is on the device, unless it is mounted elsewhere too.
+pub fn unmount(target: &Path) -> Result<Unmounted, Error> {
+    let Some(entry) = mounted_at(target)? else {
+        return Ok(Unmounted::NotMounted);
+    };
+    let target = entry.target;
+    match umount2(&target, MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) => Ok(Unmounted::Unmounted),
+        // Somebody else unmounted it meanwhile.
+        Err(Errno::EINVAL) if mounted_at(&target)?.is_none() => Ok(Unmounted::NotMounted),
+        Err(Errno::EBUSY) => Err(Error::Busy {
+            holders: holders(entry.device),
+            target,
+        }),
+        Err(errno) => Err(Error::io("unmount", target)(errno.into())),
+    }
+}
+
+/// Writes everything that the file system at this path has not written yet (`syncfs`). To be done
+/// before a snapshot: it holds nobody up, while the suspend after it does. On kernels from 5.8 a
+/// write-back error since the last call is reported once.
+pub fn sync_filesystem(target: &Path) -> Result<(), Error> {
+    let folder = File::open(target).map_err(Error::io("open", target))?;
+    nix::unistd::syncfs(&folder).map_err(|errno| Error::io("flush", target)(errno.into()))
+}
+
+fn already_mounted(entry: &MountEntry, device: (u32, u32)) -> Result<(), Error> {
+    if entry.device == device && entry.root == Path::new("/") {
+        return Ok(());
+    }
+    Err(Error::Occupied {
+        target: entry.target.clone(),
+        source_device: entry.source.display().to_string(),
+    })
+}
+
+/// The number of a block device, as the mount table has it.
+fn device_number(device: &Path) -> Result<(u32, u32), Error> {
+    let what = "find the device";
+    let metadata = device.metadata().map_err(Error::io(what, device))?;
+    if !metadata.file_type().is_block_device() {
+        let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is not a block device");
+        return Err(Error::io(what, device)(reason));
+    }
+    let part = |part: u64| {
+        u32::try_from(part).map_err(|error| Error::io(what, device)(io::Error::other(error)))
+    };
+    let number = metadata.rdev();
+    Ok((
+        part(nix::sys::stat::major(number))?,
+        part(nix::sys::stat::minor(number))?,
+    ))
+}
+
+/// Removes the folder mkfs made while it is empty and root's. A tenant's link of that name is none of
+/// ours: `rmdir` does not follow. e2fsck makes it again where it is needed.
+fn remove_lost_and_found(target: &Path) {
+    let path: PathBuf = target.join("lost+found");
+    let ours = path.symlink_metadata().is_ok_and(|metadata| {
+        metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o777 == 0o700
+    });
+    if !ours {
+        return;
+    }
+    match std::fs::remove_dir(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            tracing::warn!(path = %path.display(), "files were recovered by a file system check");
+        }
+        Err(error) => tracing::debug!(path = %path.display(), %error, "lost+found stays"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What needs no privileges.
+
+    use super::*;
+    use convoy_fault::{Fault, Kind};
+
+    #[test]
+    fn what_is_not_there_is_said_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = MountOptions::default();
+        let missing = dir.path().join("missing");
+        let device = Path::new("/dev/null");
+        let error = mount(device, &missing, Filesystem::Ext4, &options).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        let error = mount(device, dir.path(), Filesystem::Ext4, &options).unwrap_err();
+        assert!(
+            convoy_fault::chain(&error).contains("not a block device"),
+            "{error}"
+        );
+        assert_eq!(unmount(dir.path()).unwrap(), Unmounted::NotMounted);
+        assert_eq!(unmount(&missing).unwrap(), Unmounted::NotMounted);
+    }
+
+    #[test]
+    fn a_bad_option_is_refused_before_anything_is_looked_at() {
+        let options = MountOptions {
+            extra: vec!["suid".into()],
+            ..MountOptions::default()
+        };
+        let nowhere = Path::new("/nonexistent");
+        let error = mount(nowhere, nowhere, Filesystem::Ext4, &options).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+    }
+
+    #[test]
+    fn flushing_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_filesystem(dir.path()).unwrap();
+    }
+}
