@@ -4,7 +4,6 @@
 //! this machine's files; this same program is the guest's process 1 (`guest`); a `reaper` cleans up.
 
 mod args;
-pub(crate) mod debs;
 mod disk;
 mod guest;
 mod host;

@@ -9,6 +9,7 @@
     reason = "a chore talks to a person"
 )]
 
+mod debs;
 mod demo;
 mod lab;
 mod places;
@@ -95,8 +96,8 @@ fn usage(problem: &str) -> ExitCode {
 
 fn help() -> String {
     let mut text = String::from("usage: cargo xtask CHORE [--help]\n");
-    for chore in CHORES {
-        text.push_str(&format!("\n  {:<8}{}", chore.name, chore.about));
+    for Chore { name, about, .. } in CHORES {
+        text.extend(["\n  ", name, &" ".repeat(8 - name.len()), about]);
     }
     text
 }

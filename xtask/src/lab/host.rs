@@ -20,8 +20,8 @@ use super::job::{Job, STATUS_FILE, STDIN_OPEN_FILE};
 use super::kernel::{self, Kernel};
 use super::pump::{Deadline, End, To, Watch};
 use super::reaper::{Reaper, launcher, pass_on};
-use super::{GUEST_WORD, debs, disk, pump, switch};
-use crate::{places, run};
+use super::{GUEST_WORD, disk, pump, switch};
+use crate::{debs, places, run};
 
 /// The exit statuses the lab itself gives.
 const LAB_FAILED: u8 = 125;
@@ -104,8 +104,7 @@ fn layers(options: &Options, cache: &Path) -> anyhow::Result<Vec<PathBuf>> {
                 .with_context(|| format!("find {}", dir.display()))?,
         );
     }
-    let packages: Vec<&str> = options.debs.iter().map(String::as_str).collect();
-    layers.extend(debs::fetch(cache, &packages)?);
+    layers.extend(debs::fetch(cache, &options.debs)?);
     Ok(layers)
 }
 

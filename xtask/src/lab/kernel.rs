@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::debs;
+use crate::debs;
 
 /// The Debian package with the kernel.
 const PACKAGE: &str = "user-mode-linux";
@@ -50,7 +50,7 @@ fn default_root(cache: &Path) -> anyhow::Result<PathBuf> {
     if Path::new("/usr/bin/linux.uml").exists() {
         return Ok(PathBuf::from("/"));
     }
-    debs::fetch(cache, &[PACKAGE])?
+    debs::fetch(cache, &[PACKAGE.to_owned()])?
         .pop()
         .context("no package was fetched")
 }

@@ -85,6 +85,7 @@ pub(crate) fn run(
     };
     let mut seen = Vec::new();
     let mut stopped = false;
+    let mut buffer = vec![0; 65536];
     while !pipes.is_empty() {
         let ready = wait(&pipes, &watch)?;
         let mut end = watch.interruption();
@@ -92,7 +93,6 @@ pub(crate) fn run(
             let Some((pipe, to)) = pipes.get_mut(index) else {
                 continue;
             };
-            let mut buffer = [0; 65536];
             let length = pipe.read(&mut buffer).unwrap_or(0);
             let bytes = buffer.get(..length).unwrap_or_default();
             if bytes.is_empty() {

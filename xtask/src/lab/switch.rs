@@ -91,7 +91,7 @@ impl Hub {
 
     /// Passes one frame on from a port, or forgets the port when it has hung up.
     fn pass(&mut self, from: i32) {
-        let mut frame = [0; FRAME];
+        let mut frame = vec![0; FRAME];
         let length = match self.ports.get_mut(&from).map(|port| port.read(&mut frame)) {
             Some(Ok(length)) if length > 0 => length,
             Some(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -108,8 +108,8 @@ impl Hub {
         let frame = frame.get(..length).unwrap_or_default();
         for (&fd, port) in &mut self.ports {
             if fd != from && known.is_none_or(|known| known == fd) {
-                // A full port drops frames, as a wire would.
-                port.write(frame).ok();
+                // A full port drops frames, as a wire would; a packet is never sent in part.
+                port.write_all(frame).ok();
             }
         }
     }

@@ -1,0 +1,347 @@
+//! The tests that need a kernel: built once, then run in lab guests, one guest for each module.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use super::steps::cargo_command;
+use super::tally::{Libtest, Tally};
+use crate::run::quietly;
+use crate::setup::Environment;
+use crate::{debs, places};
+
+/// Packages the tests use inside the guest; what the host lacks of them lies over its root there.
+const TOOLS: &[&str] = &[
+    "dmsetup",
+    "e2fsprogs",
+    "fdisk",
+    "mount",
+    "procps",
+    "python3",
+    "thin-provisioning-tools",
+    "util-linux",
+    "zstd",
+];
+
+/// Guests at a time: each is one busy processor.
+const AT_ONCE: usize = 2;
+/// The scratch disks of a guest.
+const DISKS: &[&str] = &["/dev/ubda", "/dev/ubdb", "/dev/ubdc"];
+const DISK_SIZE: &str = "4G";
+
+/// Builds the tests and runs those the filter leaves, in guests or on this machine's own kernel.
+pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow::Result<Tally> {
+    let binary = build(env)?;
+    let listed = quietly(
+        env.command(&binary.to_string_lossy())
+            .args(["--list", "--format=terse"]),
+    )?;
+    let groups = group(&listed, filter);
+    if host {
+        return on_host(env, &binary, groups);
+    }
+    let layer = if groups.is_empty() {
+        None
+    } else {
+        debs::closure(&places::lab_cache()?, TOOLS)?
+    };
+    let queue = Mutex::new(groups.into_iter().collect::<VecDeque<_>>());
+    let total = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((module, tests)) = lock(&queue).pop_front() {
+                    let guest = in_guest(env, &binary, layer.as_deref(), &module, &tests);
+                    lock(&total).add(guest);
+                }
+            });
+        }
+    });
+    Ok(total
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Builds the programs and the test binary, with the features the other steps had, so that nothing is
+/// built twice.
+fn build(env: &Environment) -> anyhow::Result<PathBuf> {
+    let words = ["build", "--workspace", "--bins", "--examples", "--locked"];
+    let status = cargo_command(env, &words).status().context("start cargo")?;
+    anyhow::ensure!(
+        status.success(),
+        "`cargo {}` ended with {status}",
+        words.join(" ")
+    );
+    let words = [
+        "test",
+        "--workspace",
+        "--features",
+        "convoy-tests/lab",
+        "--test",
+        "lab",
+    ];
+    let more = [
+        "--no-run",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ];
+    let mut command = cargo_command(env, &[&words[..], &more].concat());
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "building the lab's tests ended with {}",
+        output.status
+    );
+    test_binary(&String::from_utf8_lossy(&output.stdout))
+        .context("cargo named no test binary `lab`")
+}
+
+/// One of cargo's messages, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn test_binary(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .find_map(|message| {
+            let target = message.target?;
+            message.executable.filter(|_| target.name == "lab")
+        })
+}
+
+/// The tests by their top-level module.
+fn group(listed: &str, filter: Option<&str>) -> BTreeMap<String, Vec<String>> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+    {
+        if filter.is_none_or(|filter| name.contains(filter)) {
+            let module = name.split("::").next().unwrap_or(name);
+            groups
+                .entry(module.to_owned())
+                .or_default()
+                .push(name.to_owned());
+        }
+    }
+    groups
+}
+
+/// Runs one module's tests in a guest of their own, one after the other.
+fn in_guest(
+    env: &Environment,
+    binary: &Path,
+    layer: Option<&Path>,
+    module: &str,
+    tests: &[String],
+) -> Tally {
+    let mut command = env.command("/proc/self/exe");
+    let timeout = 120 + 60 * tests.len();
+    command.args([
+        "lab",
+        "--mem",
+        "2G",
+        "--hostname",
+        module,
+        "--timeout",
+        &timeout.to_string(),
+    ]);
+    for _ in DISKS {
+        command.args(["--disk", &format!(":{DISK_SIZE}")]);
+    }
+    if let Some(layer) = layer {
+        command.arg("--layer").arg(layer);
+    }
+    command
+        .arg("--")
+        .arg(binary)
+        .args(["--test-threads=1", "--exact"])
+        .args(tests);
+    tell_tests(&mut command, DISKS.iter().map(|disk| (*disk).to_owned()));
+    collect(command, module, tests)
+}
+
+/// What a test needs to know of the world outside.
+fn tell_tests(command: &mut Command, disks: impl Iterator<Item = String>) {
+    let programs = places::target().join("debug");
+    command
+        .env("CONVOY_EXAMPLE_DIR", programs.join("examples"))
+        .env("CONVOY_BIN_DIR", programs);
+    command
+        .env("CONVOY_LAB", "1")
+        .env("CONVOY_DISKS", disks.collect::<Vec<_>>().join(":"));
+    command.env("RUST_BACKTRACE", "1");
+}
+
+/// Runs the command, shows each verdict as it comes, and everything it said if something failed.
+fn collect(command: Command, module: &str, tests: &[String]) -> Tally {
+    let start = Instant::now();
+    let (said, libtest, end) = match listen(command) {
+        Ok(heard) => heard,
+        Err(error) => {
+            println!("{module}: {error:#}");
+            return Libtest::default().finish_expecting(tests, "it could not be run");
+        }
+    };
+    let tally = libtest.finish_expecting(tests, &end);
+    if tally.failed > 0 {
+        println!("---- {module}: all it said ----\n{said}---- {module}: end ----");
+    }
+    let took = start.elapsed().as_secs_f64();
+    println!(
+        "{module}: {} passed, {} failed, {took:.1} s",
+        tally.passed, tally.failed
+    );
+    tally
+}
+
+fn listen(mut command: Command) -> anyhow::Result<(String, Libtest, String)> {
+    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let mut child = command.spawn().context("start the guest")?;
+    // It holds the pipe's writing ends: unless they are gone, the reader never ends.
+    drop(command);
+    let mut libtest = Libtest::default();
+    let mut said = String::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line.context("read the guest's output")?;
+        let line = String::from_utf8_lossy(&line);
+        if line.starts_with("test ") && !line.starts_with("test result") {
+            println!("{}", line.trim_end());
+        }
+        libtest.line(&line);
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait().context("wait for the guest")?;
+    let end = match status.code() {
+        Some(124) => "its time was up".to_owned(),
+        Some(125) => "the guest's kernel died".to_owned(),
+        _ => format!("the tests ended with {status}"),
+    };
+    Ok((said, libtest, end))
+}
+
+/// The same on this machine's kernel, with loop devices for disks.
+fn on_host(
+    env: &Environment,
+    binary: &Path,
+    groups: BTreeMap<String, Vec<String>>,
+) -> anyhow::Result<Tally> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("--host needs root: the tests make devices");
+    }
+    let disks = LoopDisks::attach()?;
+    let mut total = Tally::default();
+    for (module, tests) in groups {
+        let mut command = env.command(&binary.to_string_lossy());
+        command.args(["--test-threads=1", "--exact"]).args(&tests);
+        tell_tests(&mut command, disks.devices.iter().cloned());
+        total.add(collect(command, &module, &tests));
+    }
+    Ok(total)
+}
+
+/// Sparse files on loop devices, gone when dropped.
+struct LoopDisks {
+    dir: PathBuf,
+    devices: Vec<String>,
+}
+
+impl LoopDisks {
+    fn attach() -> anyhow::Result<Self> {
+        let dir = nix::unistd::mkdtemp(&places::lab_cache()?.join("disks-XXXXXX"))?;
+        let mut disks = Self {
+            dir,
+            devices: Vec::new(),
+        };
+        for number in 0..DISKS.len() {
+            let file = disks.dir.join(number.to_string());
+            quietly(Command::new("truncate").args(["-s", DISK_SIZE]).arg(&file))?;
+            let device = quietly(
+                Command::new("losetup")
+                    .args(["--find", "--show"])
+                    .arg(&file),
+            )?;
+            disks.devices.push(device.trim().to_owned());
+        }
+        Ok(disks)
+    }
+}
+
+impl Drop for LoopDisks {
+    fn drop(&mut self) {
+        for device in &self.devices {
+            if let Err(error) = quietly(Command::new("losetup").arg("--detach").arg(device)) {
+                eprintln!("test: {error:#}");
+            }
+        }
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_grouped_by_module() {
+        let listed =
+            "pool::a: test\npool::deep::b: test\nbackup::c: test\nalone: test\n\n4 tests\n";
+        let groups = group(listed, None);
+        assert_eq!(
+            groups.keys().collect::<Vec<_>>(),
+            ["alone", "backup", "pool"]
+        );
+        assert_eq!(groups["pool"], ["pool::a", "pool::deep::b"]);
+        assert_eq!(group(listed, Some("deep")).len(), 1);
+    }
+
+    #[test]
+    fn the_binary_is_found_in_cargos_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"x\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"lab\"},\"executable\":\"/t/lab-1\"}\n\
+            {\"reason\":\"build-finished\",\"success\":true}\n";
+        assert_eq!(test_binary(messages), Some(PathBuf::from("/t/lab-1")));
+        assert_eq!(test_binary("not json"), None);
+    }
+
+    #[test]
+    fn a_program_that_dies_fails_what_it_did_not_report() {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "echo 'test m::a ... ok'; printf 'test m::b ... '; kill -9 $$",
+        ]);
+        let tests = ["m::a", "m::b"].map(str::to_owned);
+        let tally = collect(command, "m", &tests);
+        assert_eq!((tally.passed, tally.failed), (1, 1));
+    }
+}
