@@ -1,1 +1,24 @@
 //! What do we promise exists: the durable record of pools, volumes, snapshots and intents.
+//!
+//! A SQLite database that `docs/formats/catalog.md` describes table by table. It and the pool's own
+//! metadata change together by the write-ahead protocol written there: `begin` an intent, send the
+//! messages, move the pool's transaction id, `complete` it.
+
+mod catalog;
+mod change;
+mod error;
+mod fields;
+mod open;
+mod read;
+mod record;
+#[cfg(test)]
+mod samples;
+mod schema;
+mod write;
+
+pub use catalog::Catalog;
+pub use change::{Action, Change, Intent, NewIntent};
+pub use error::Error;
+pub use record::{
+    Destination, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState, Volume, VolumeState,
+};

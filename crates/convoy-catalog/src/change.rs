@@ -1,0 +1,121 @@
+//! What is asked of the catalog: changes, and intents with their actions.
+
+use convoy_units::{DevId, TransactionId};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{Destination, KnownBackup, Mount, Pin, Pool, Snapshot, Volume};
+
+/// One change. Putting replaces the record of the same identity; removing what is not there is fine.
+///
+/// Within one call the order counts: a snapshot is put after its volume and removed before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Adds or replaces a pool, except its transaction id, which stays if the pool is there.
+    PutPool(Pool),
+    /// Removes a pool that has no volumes and no pending intent.
+    RemovePool(Uuid),
+    /// Moves the pool's transaction id without an intent: a repair.
+    SetTransaction {
+        /// The pool.
+        pool: Uuid,
+        /// The id its metadata was found at.
+        transaction: TransactionId,
+    },
+    /// Adds or replaces a volume.
+    PutVolume(Volume),
+    /// Removes a volume that has no snapshots and no mount.
+    RemoveVolume(Uuid),
+    /// Adds or replaces a snapshot.
+    PutSnapshot(Snapshot),
+    /// Removes a snapshot that nobody pins.
+    RemoveSnapshot(Uuid),
+    /// Adds or replaces the mount of a volume.
+    PutMount(Mount),
+    /// Removes the mount of this volume.
+    RemoveMount(Uuid),
+    /// Adds or replaces the destination of its URL.
+    PutDestination(Destination),
+    /// Removes the destination of this URL.
+    RemoveDestination(String),
+    /// Adds or replaces a backup.
+    PutBackup(KnownBackup),
+    /// Removes a backup.
+    RemoveBackup(Uuid),
+    /// Adds a pin.
+    PutPin(Pin),
+    /// Removes all pins of an operation.
+    RemovePins {
+        /// The operation.
+        op: Uuid,
+    },
+}
+
+/// What will be done to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Create an empty thin device.
+    CreateThin {
+        /// Its id.
+        dev_id: DevId,
+    },
+    /// Create a snapshot.
+    CreateSnapshot {
+        /// Its id.
+        dev_id: DevId,
+        /// What it is taken of.
+        origin: DevId,
+    },
+    /// Delete a thin device.
+    Delete {
+        /// Its id.
+        dev_id: DevId,
+    },
+}
+
+impl Action {
+    /// The device that is made or deleted.
+    pub const fn dev_id(&self) -> DevId {
+        match *self {
+            Self::CreateThin { dev_id }
+            | Self::CreateSnapshot { dev_id, .. }
+            | Self::Delete { dev_id } => dev_id,
+        }
+    }
+}
+
+/// An intent to be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewIntent {
+    /// The pool.
+    pub pool: Uuid,
+    /// The operation.
+    pub op: Uuid,
+    /// What a person would call it, such as `create volume`.
+    pub verb: String,
+    /// In the order of execution.
+    pub actions: Vec<Action>,
+}
+
+/// A pending intent: durable before the first of its actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Never used twice.
+    pub id: i64,
+    /// The pool.
+    pub pool: Uuid,
+    /// The operation.
+    pub op: Uuid,
+    /// What a person would call it.
+    pub verb: String,
+    /// The pool's transaction id before.
+    pub from: TransactionId,
+    /// The pool's transaction id once all actions have happened.
+    pub to: TransactionId,
+    /// In the order of execution.
+    pub actions: Vec<Action>,
+    /// For people.
+    pub created: Timestamp,
+}
