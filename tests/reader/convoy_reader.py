@@ -4,10 +4,10 @@
 Sections (§) are those of docs/formats/repository.md. Python's standard
 library only; zstd frames are read with the system's libzstd.so.1.
 
-    convoy_reader.py list DIR                     live backups as JSON lines
-    convoy_reader.py restore DIR BACKUP_NAME OUT  a sparse file of the volume
-    convoy_reader.py check DIR                    everything that can be checked
-    convoy_reader.py selftest                     BLAKE3 vectors and tests
+    convoy_reader.py list DIR              live backups as JSON lines
+    convoy_reader.py restore DIR NAME OUT  a sparse file of the volume
+    convoy_reader.py check DIR             verifies all that can be verified
+    convoy_reader.py selftest              BLAKE3 vectors and tests
 """
 
 import ctypes
@@ -206,7 +206,7 @@ class Config:
         value = self._require(name, lambda v: isinstance(v, dict),
                               "an object")
         pair = (value.get("name"), value.get("code"))
-        if not is_int(pair[1]) or pair not in known:
+        if not is_text(pair[0]) or not is_int(pair[1]) or pair not in known:
             raise Refused(f"config: unknown {name} {pair[0]!r}, "
                           f"code {pair[1]!r}")
 
@@ -790,7 +790,8 @@ def check_pack(config, key, data):
         header = data[table + 64 * number:table + 64 * number + 64]
         blob = parse_blob(config, name, header)
         need(offset + 64 + blob.stored <= table, name, "runs into the table")
-        need(data[offset:offset + 64] == header, name, "differs from the table")
+        need(data[offset:offset + 64] == header, name,
+             "differs from the table")
         need(blob.number == number, name, f"says it is number {blob.number}")
         need(blob.type == content, name, "is not of the pack's content")
         blobs[offset] = blob
@@ -858,7 +859,7 @@ class Repository:
         self.config = Config(self.store.read("config", MAX_CONFIG))
         names = self.config.fields["features"]["read_compat"]
         if names:
-            warn(f"config: opened read-only for {', '.join(names)}")
+            warn(f"config: opened read-only for {', '.join(map(repr, names))}")
         self.fold = Fold(self.config)
         self._read_log()
         self.segments = None
@@ -903,12 +904,17 @@ class Repository:
             except Damage as damage:
                 report(str(damage))
 
-    def records(self, blob_id):
+    def records(self, blob_id, report):
         """Where an id lies: current segments, packs that are not dead."""
+        dead = self.fold.dead
         for segment in self.segments:
-            for record in segment.find(blob_id):
-                if not self.fold.dead.has(record.pack.session,
-                                          record.pack.seq):
+            try:
+                found = list(segment.find(blob_id))
+            except Damage as damage:
+                report(str(damage))
+                continue
+            for record in found:
+                if not dead.has(record.pack.session, record.pack.seq):
                     yield record
 
     def read_record(self, record, kind):
@@ -926,42 +932,57 @@ class Repository:
     def read_id(self, blob_id, kind, what):
         """The plain bytes of an id, from any record that is good."""
         problems = []
-        try:
-            for record in self.records(blob_id):
-                try:
-                    plain = self.read_record(record, kind)
-                except Damage as damage:
-                    problems.append(str(damage))
-                    continue
-                for problem in problems:
-                    warn(problem)
-                return plain
-        except Damage as damage:
-            problems.append(str(damage))
+        for record in self.records(blob_id, problems.append):
+            try:
+                plain = self.read_record(record, kind)
+            except Damage as damage:
+                problems.append(str(damage))
+                continue
+            for problem in problems:
+                warn(problem)
+            return plain
         reason = "; ".join(problems) or "no current segment has it"
         raise Damage(f"{what}, id {blob_id.hex()}: {reason}")
 
-    def chunks(self, backup):
-        """§8: a backup's chunks as `(number, id)`, in order."""
+    def chunks(self, backup, report=None):
+        """§8: a backup's chunks as `(number, id)`, in order.
+
+        Damage of a node is raised, or given to `report` and passed over.
+        """
         if backup["root"] is None:
             return
         count = -(-backup["size"] // self.config.chunk_size)
         root = bytes.fromhex(backup["root"])
-        yield from self._walk(backup["name"], root, root_level(count), 0,
-                              count)
+        place = (root_level(count), 0)
+        yield from self._walk(backup["name"], root, place, count, report)
 
-    def _walk(self, name, node_id, level, number, count):
-        what = f"{name}: node {number} of level {level}"
+    def _node(self, what, node_id, place, count):
+        """A node's used slots, as `(number below, id)`."""
+        level, number = place
         data = self.read_id(node_id, NODE, what)
-        for slot, child in parse_node(what, data, level).items():
-            child_number = FANOUT * number + slot
-            need(child_number * FANOUT ** level < count, what,
-                 f"slot {slot} is past the end of the volume")
+        slots = parse_node(what, data, level)
+        below = [(FANOUT * number + slot, child)
+                 for slot, child in slots.items()]
+        need(below[-1][0] * FANOUT ** level < count, what,
+             "has slots past the end of the volume")
+        return below
+
+    def _walk(self, name, node_id, place, count, report):
+        level, number = place
+        what = f"{name}: node {number} of level {level}"
+        try:
+            below = self._node(what, node_id, place, count)
+        except Damage as damage:
+            if report is None:
+                raise
+            report(str(damage))
+            return
+        for child_number, child in below:
             if level == 0:
                 yield child_number, child
             else:
-                yield from self._walk(name, child, level - 1, child_number,
-                                      count)
+                yield from self._walk(name, child, (level - 1, child_number),
+                                      count, report)
 
 
 # ---------------------------------------------------------------- commands
@@ -1030,7 +1051,7 @@ class Checker:
         self.check_other_segments()
         cache = set()
         for backup in repository.live():
-            self.guarded(self.check_backup, backup, cache)
+            self.check_backup(backup, cache)
         print(json.dumps({
             "entries": repository.fold.count, "packs": len(self.packs),
             "segments": len(repository.segments),
@@ -1099,7 +1120,7 @@ class Checker:
     def check_backup(self, backup, seen):
         """A live backup's nodes, and its chunks by id (each id once)."""
         repository, name = self.repository, backup["name"]
-        for number, chunk_id in repository.chunks(backup):
+        for number, chunk_id in repository.chunks(backup, self.report):
             if chunk_id in seen:
                 continue
             seen.add(chunk_id)

@@ -95,15 +95,14 @@ def _last_chunk(data, counter, key, flags, root):
 
 
 def _whole_chunks(data, first, key, flags):
-    """The chaining values, lane by lane, of whole chunks from number `first`."""
+    """The chaining values of whole chunks, the first being number `first`."""
     lanes = len(data) // CHUNK_LEN
     words = _words(data)
     wide = array("I", bytes(8 * lanes))
     low_halves = memoryview(wide)[::2]
-    low = _spread(array("I", (n & 0xFFFFFFFF
-                                for n in range(first, first + lanes))))
-    high = _spread(array("I", (n >> 32
-                                 for n in range(first, first + lanes))))
+    numbers = range(first, first + lanes)
+    low = _spread(array("I", (n & 0xFFFFFFFF for n in numbers)))
+    high = _spread(array("I", (n >> 32 for n in numbers)))
     cv = [word * _ones(lanes) for word in key]
     for block in range(16):
         message = []

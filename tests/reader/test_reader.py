@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of the reader: BLAKE3 vectors, and repositories made by a small writer.
+"""Tests of the reader: BLAKE3 vectors, and repositories of a small writer.
 
 The writer below follows docs/formats/repository.md too; it exists to be
 damaged, and to have volumes with known bytes.
