@@ -1,0 +1,105 @@
+//! A host's local copy of the log and of index segments: faster opening, never the truth.
+//!
+//! It also remembers the last entry this host saw, which shows a repository that was rolled back or
+//! copied and used twice. Losing it costs time only; whatever does not verify is read again.
+
+use crate::error::Error;
+use crate::id::ObjectHash;
+use crate::pack::ObjectName;
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The cache of one repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Under `root`, in a folder of its own.
+    pub(crate) fn open(root: &Path, repository: Uuid) -> Result<Self, Error> {
+        let folder = root.join(repository.to_string());
+        std::fs::create_dir_all(folder.join("index")).map_err(|e| failed(&folder, e))?;
+        Ok(Self { folder })
+    }
+
+    /// The copied entries in order, each taken until `each` refuses one; what follows is dropped.
+    pub(crate) fn entries(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Error> {
+        let path = self.folder.join("log");
+        let Ok(file) = File::open(&path) else {
+            return Ok(());
+        };
+        let mut reader = BufReader::new(file);
+        let mut good = 0u64;
+        while let Some(bytes) = next_entry(&mut reader) {
+            if !each(&bytes) {
+                break;
+            }
+            good += 4 + bytes.len() as u64;
+        }
+        // A torn tail is cut off, or what is appended later could never be read.
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|e| failed(&path, e))?;
+        file.set_len(good).map_err(|e| failed(&path, e))
+    }
+
+    /// Adds the copy of an entry. Failing to is not worth an error: the next opening reads it again.
+    pub(crate) fn append(&self, bytes: &[u8]) {
+        let Ok(length) = u32::try_from(bytes.len()) else {
+            return;
+        };
+        let record = [&length.to_le_bytes(), bytes].concat();
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .and_then(|mut file| file.write_all(&record));
+        if let Err(error) = written {
+            tracing::debug!(%error, "cannot copy a log entry to the local cache");
+        }
+    }
+
+    /// The copy of a segment, if it is there and whole.
+    pub(crate) fn segment(&self, name: &ObjectName) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(self.segment_path(name)).ok()?;
+        (ObjectHash::of(&bytes) == name.hash).then_some(bytes)
+    }
+
+    /// Keeps the copy of a segment.
+    pub(crate) fn keep_segment(&self, name: &ObjectName, bytes: &[u8]) {
+        let path = self.segment_path(name);
+        let temporary = path.with_extension("new");
+        let written =
+            std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            tracing::debug!(%error, "cannot copy an index segment to the local cache");
+        }
+    }
+
+    fn segment_path(&self, name: &ObjectName) -> PathBuf {
+        self.folder.join("index").join(name.to_string())
+    }
+}
+
+fn next_entry(reader: &mut impl Read) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    reader.read_exact(&mut length).ok()?;
+    let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
+    if length > crate::entry::MAX_BODY + 128 {
+        return None;
+    }
+    let mut bytes = vec![0; length];
+    reader.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::Cache {
+        path: path.display().to_string(),
+        source,
+    }
+}

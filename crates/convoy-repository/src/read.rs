@@ -1,0 +1,332 @@
+//! Verified reads: a blob is found by the index, fetched, and believed because its id is right.
+
+use crate::codec::{self, BLOB_HEADER};
+use crate::error::Error;
+use crate::id::{BlobId, ObjectHash};
+use crate::index::{Location, Segments};
+use crate::keys::BlobKind;
+use crate::node::MAX_NODE;
+use crate::pack::ObjectName;
+use crate::patience::patiently;
+use crate::repository::{Inner, Repository};
+use convoy_objectstore::ErrorKind;
+use std::ops::Range;
+
+/// One GET of several blobs is at most this long.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Unwanted bytes between two blobs that are worth reading to save a request.
+const BATCH_GAP: u64 = 64 << 10;
+
+/// A chunk that is wanted, and the caller's own number for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Handed back with the bytes.
+    pub tag: u64,
+    /// Which chunk.
+    pub id: BlobId,
+}
+
+/// Takes what was read for a tag; `false` ends the reading.
+pub type Deliver<'a> = dyn FnMut(u64, Result<&[u8], Error>) -> bool + 'a;
+
+impl Repository {
+    /// The plain bytes of a tree node, verified.
+    pub fn read_node(&self, id: &BlobId) -> Result<Vec<u8>, Error> {
+        let mut plain = Vec::new();
+        self.inner.read_one(BlobKind::Node, id, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Delivers each wanted chunk, verified and exactly `chunk_size` bytes long, or why it cannot be
+    /// had. The order follows the packs, not `wanted`; every tag is delivered once.
+    ///
+    /// An error of the store itself (not of one object) ends the reading with that error.
+    pub fn read_chunks(&self, wanted: &[Wanted], deliver: &mut Deliver<'_>) -> Result<(), Error> {
+        let mut located = Vec::with_capacity(wanted.len());
+        let mut lost = Vec::new();
+        for want in wanted {
+            match self.inner.locate(&want.id)?.first() {
+                Some(location) => located.push((*location, *want)),
+                None => lost.push(*want),
+            }
+        }
+        located.sort_unstable_by_key(|(location, _)| (location.pack.name, location.offset));
+        let mut plain = Vec::new();
+        for batch in batches(&located) {
+            if !self.inner.read_batch(batch, &mut plain, deliver)? {
+                return Ok(());
+            }
+        }
+        for want in lost {
+            if !self.inner.deliver_one(want, &mut plain, deliver)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a blob lies, in a pack that is not dead: for checks that read no data.
+    pub fn locate(&self, id: &BlobId) -> Result<Vec<Location>, Error> {
+        self.inner.locate(id)
+    }
+
+    /// The size of a pack in the store, `None` if it is gone. One request.
+    pub fn pack_size(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        let key = name.pack_key();
+        let inner = &self.inner;
+        patiently(
+            &*inner.patience,
+            || format!("look at {key}"),
+            || inner.store.size(&key),
+        )
+    }
+}
+
+/// Neighbours in one pack, as long as a batch stays short.
+fn batches(located: &[(Location, Wanted)]) -> impl Iterator<Item = &[(Location, Wanted)]> {
+    let mut start = None;
+    located.chunk_by(move |(a, _), (b, _)| {
+        let first = *start.get_or_insert(u64::from(a.offset));
+        let near = span(b).start <= span(a).end + BATCH_GAP && span(b).end - first <= BATCH_BYTES;
+        let together = a.pack.name == b.pack.name && near;
+        if !together {
+            start = None;
+        }
+        together
+    })
+}
+
+fn span(location: &Location) -> Range<u64> {
+    let start = u64::from(location.offset);
+    start..start + BLOB_HEADER as u64 + u64::from(location.stored)
+}
+
+impl Inner {
+    /// One GET for a batch; whatever does not come out right is read again by itself.
+    fn read_batch(
+        &self,
+        batch: &[(Location, Wanted)],
+        plain: &mut Vec<u8>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<bool, Error> {
+        let Some((first, _)) = batch.first() else {
+            return Ok(true);
+        };
+        let start = span(first).start;
+        let end = batch
+            .iter()
+            .map(|(location, _)| span(location).end)
+            .max()
+            .unwrap_or(start);
+        let bytes = self
+            .get_blobs(&first.pack.name, start..end)
+            .unwrap_or_default();
+        let mut held: Option<BlobId> = None;
+        for (location, want) in batch {
+            let place = span(location);
+            let slice = usize::try_from(place.start - start)
+                .and_then(|from| usize::try_from(place.end - start).map(|to| from..to))
+                .ok()
+                .and_then(|range| bytes.get(range));
+            let good = held == Some(want.id)
+                || slice.is_some_and(|blob| self.open_chunk(&want.id, blob, plain).is_ok());
+            held = good.then_some(want.id);
+            let go_on = if good {
+                deliver(want.tag, Ok(plain))
+            } else {
+                self.deliver_one(*want, plain, deliver)?
+            };
+            if !go_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn deliver_one(
+        &self,
+        want: Wanted,
+        plain: &mut Vec<u8>,
+        deliver: &mut Deliver<'_>,
+    ) -> Result<bool, Error> {
+        match self.read_one(BlobKind::Chunk, &want.id, plain) {
+            Ok(()) => Ok(deliver(want.tag, Ok(plain))),
+            Err(error @ (Error::Damaged { .. } | Error::Missing { .. })) => {
+                Ok(deliver(want.tag, Err(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One blob, tried wherever it is said to be; on a miss or damage the log is read on and all is
+    /// tried once more, since a collector may have moved it.
+    pub(crate) fn read_one(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let mut reason = None;
+        for round in 0..2 {
+            if round == 1 {
+                self.log.catch_up()?;
+            }
+            for location in self.locate(id)? {
+                let key = location.pack.name.pack_key();
+                match self.get_blobs(&location.pack.name, span(&location)) {
+                    Ok(blob) => match self.open_blob(kind, id, &blob, plain) {
+                        Ok(()) => return Ok(()),
+                        Err(what) => reason = Some(Error::damaged(key.as_str(), what)),
+                    },
+                    Err(error) => reason = Some(of_object(error, key.as_str(), kind, id)?),
+                }
+            }
+        }
+        Err(reason.unwrap_or_else(|| self.missing(kind, id)))
+    }
+
+    /// Nowhere: because a segment cannot be read, if there is such a one.
+    fn missing(&self, kind: BlobKind, id: &BlobId) -> Error {
+        match self.index().broken().first() {
+            Some((name, why)) => Error::damaged(
+                name.segment_key().as_str(),
+                format!("{kind} {id} cannot be found without this index segment: {why}"),
+            ),
+            None => Error::Missing {
+                what: match kind {
+                    BlobKind::Chunk => "chunk",
+                    BlobKind::Node => "tree node",
+                },
+                id: *id,
+            },
+        }
+    }
+
+    fn open_chunk(&self, id: &BlobId, blob: &[u8], plain: &mut Vec<u8>) -> Result<(), String> {
+        self.open_blob(BlobKind::Chunk, id, blob, plain)
+    }
+
+    fn open_blob(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        blob: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let chunk_size = usize::try_from(self.config.chunk_size.0).unwrap_or(usize::MAX);
+        let limit = match kind {
+            BlobKind::Chunk => chunk_size,
+            BlobKind::Node => MAX_NODE,
+        };
+        codec::open(&self.keys, kind, *id, blob, limit, plain)?;
+        match kind {
+            BlobKind::Chunk if plain.len() != chunk_size => Err(format!(
+                "chunk {id} has {} bytes, not {chunk_size}",
+                plain.len()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Places of a blob by the current fold.
+    pub(crate) fn locate(&self, id: &BlobId) -> Result<Vec<Location>, Error> {
+        self.follow_index()?;
+        self.log
+            .with_fold(|fold| self.index().find_all(id, fold.dead(), self))
+    }
+
+    /// Brings the index up to the fold, if that went on.
+    pub(crate) fn follow_index(&self) -> Result<(), Error> {
+        let followed = self.index_slots();
+        let news = self.log.with_fold(|fold| {
+            (fold.slots() != followed).then(|| (fold.slots(), fold.segments().to_vec()))
+        });
+        let Some((slots, segments)) = news else {
+            return Ok(());
+        };
+        self.index().follow(&segments, self)?;
+        self.set_index_slots(slots);
+        Ok(())
+    }
+
+    fn get_blobs(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let key = name.pack_key();
+        let length = range.end - range.start;
+        let bytes = patiently(
+            &*self.patience,
+            || format!("read {key}"),
+            || self.store.get_range(&key, range.clone()),
+        )?;
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(Error::damaged(
+                key.as_str(),
+                format!("{} bytes came instead of {length}", bytes.len()),
+            ))
+        }
+    }
+}
+
+/// The damage that a failed read of one object shows; any other failure is the store's, and is passed on.
+fn of_object(error: Error, object: &str, kind: BlobKind, id: &BlobId) -> Result<Error, Error> {
+    match &error {
+        Error::Damaged { .. } => Ok(error),
+        Error::Store { source, .. } => match source.kind {
+            ErrorKind::NotFound => Ok(Error::damaged(
+                object,
+                format!("it is gone, and with it {kind} {id}"),
+            )),
+            ErrorKind::Damaged => Ok(Error::damaged(
+                object,
+                format!("it is too short to hold {kind} {id}"),
+            )),
+            _ => Err(error),
+        },
+        _ => Err(error),
+    }
+}
+
+impl Segments for Inner {
+    fn whole(&self, name: &ObjectName) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = self.cache.as_ref().and_then(|cache| cache.segment(name)) {
+            return Ok(bytes);
+        }
+        let key = name.segment_key();
+        let get = || {
+            patiently(
+                &*self.patience,
+                || format!("read {key}"),
+                || self.store.get(&key),
+            )
+        };
+        for _ in 0..2 {
+            let bytes = get()?;
+            if ObjectHash::of(&bytes) == name.hash {
+                if let Some(cache) = &self.cache {
+                    cache.keep_segment(name, &bytes);
+                }
+                return Ok(bytes);
+            }
+        }
+        Err(Error::damaged(
+            key.as_str(),
+            "its bytes do not have the hash in its name",
+        ))
+    }
+
+    fn part(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let key = name.segment_key();
+        let length = range.end - range.start;
+        let bytes = patiently(
+            &*self.patience,
+            || format!("read {key}"),
+            || self.store.get_range(&key, range.clone()),
+        )?;
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(Error::damaged(key.as_str(), "it is cut short"))
+        }
+    }
+}
