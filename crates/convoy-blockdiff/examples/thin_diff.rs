@@ -4,7 +4,10 @@
 //! device id or `-` for nothing. Without HELD_ROOT the pool must not be active; with it (the block that the
 //! pool's status names after `reserve_metadata_snap`) it may be. One line a range: kind, begin, length.
 //! The last line is `end` and the cost; without it the answer is not whole.
-#![expect(clippy::print_stdout, reason = "an example program answers on its standard output")]
+#![expect(
+    clippy::print_stdout,
+    reason = "an example program answers on its standard output"
+)]
 
 use convoy_blockdiff::{Delta, DeltaKind, Options, diff};
 use convoy_thin_metadata::{FileSource, View};
@@ -24,8 +27,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(root) => View::held(source, root)?,
         None => View::live(source)?,
     };
-    let left = if left == "-" { None } else { Some(DevId::new(left.parse()?)?) };
-    let mut diff = diff(&view, left, DevId::new(right.parse()?)?, Options { include_same: true })?;
+    let left = if left == "-" {
+        None
+    } else {
+        Some(DevId::new(left.parse()?)?)
+    };
+    let mut diff = diff(
+        &view,
+        left,
+        DevId::new(right.parse()?)?,
+        Options { include_same: true },
+    )?;
     let mut pending: Option<Delta> = None;
     for delta in diff.by_ref() {
         let delta = delta?;
@@ -41,7 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     pending.iter().for_each(print);
     let changed_only = changed_nodes(&view, left, DevId::new(right.parse()?)?)?;
-    println!("end {} nodes read, {changed_only} without the same", diff.finish()?.nodes_read);
+    println!(
+        "end {} nodes read, {changed_only} without the same",
+        diff.finish()?.nodes_read
+    );
     Ok(())
 }
 
@@ -56,7 +71,11 @@ fn print(delta: &Delta) {
 }
 
 /// The same question without the blocks that are the same, as a backup asks it: how many nodes that takes.
-fn changed_nodes(view: &View<FileSource>, left: Option<DevId>, right: DevId) -> Result<u64, Box<dyn Error>> {
+fn changed_nodes(
+    view: &View<FileSource>,
+    left: Option<DevId>,
+    right: DevId,
+) -> Result<u64, Box<dyn Error>> {
     let mut diff = diff(view, left, right, Options::default())?;
     diff.by_ref().try_for_each(|delta| delta.map(drop))?;
     Ok(diff.finish()?.nodes_read)

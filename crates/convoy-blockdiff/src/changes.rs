@@ -69,12 +69,23 @@ impl ChangeList {
             return;
         }
         let end = self.last.map_or(0, |last| last.range().end.0);
-        assert!(range.begin.0 >= end, "changes are pushed in ascending order");
-        let blocks = if change.is_hole() { &mut self.holes } else { &mut self.copied };
+        assert!(
+            range.begin.0 >= end,
+            "changes are pushed in ascending order"
+        );
+        let blocks = if change.is_hole() {
+            &mut self.holes
+        } else {
+            &mut self.copied
+        };
         *blocks += range.len();
         match &mut self.last {
-            Some(Change::Copy(last)) if !change.is_hole() && last.end == range.begin => last.end = range.end,
-            Some(Change::Hole(last)) if change.is_hole() && last.end == range.begin => last.end = range.end,
+            Some(Change::Copy(last)) if !change.is_hole() && last.end == range.begin => {
+                last.end = range.end
+            }
+            Some(Change::Hole(last)) if change.is_hole() && last.end == range.begin => {
+                last.end = range.end
+            }
             _ => {
                 self.store_last();
                 self.last = Some(change);
@@ -85,7 +96,11 @@ impl ChangeList {
 
     /// The changes, ascending; may be asked for again.
     pub fn iter(&self) -> Changes<'_> {
-        Changes { bytes: &self.bytes, end: 0, last: self.last }
+        Changes {
+            bytes: &self.bytes,
+            end: 0,
+            last: self.last,
+        }
     }
 
     /// How many changes: runs, not blocks.
@@ -122,7 +137,10 @@ impl ChangeList {
         let Some(last) = self.last.take() else { return };
         let range = last.range();
         put(&mut self.bytes, u128::from(range.begin.0 - self.stored_end));
-        put(&mut self.bytes, u128::from(range.len()) << 1 | u128::from(last.is_hole()));
+        put(
+            &mut self.bytes,
+            u128::from(range.len()) << 1 | u128::from(last.is_hole()),
+        );
         self.stored_end = range.end.0;
     }
 }
@@ -148,12 +166,21 @@ impl Iterator for Changes<'_> {
     type Item = Change;
 
     fn next(&mut self) -> Option<Change> {
-        let Some(gap) = take(&mut self.bytes) else { return self.last.take() };
+        let Some(gap) = take(&mut self.bytes) else {
+            return self.last.take();
+        };
         let tagged = take(&mut self.bytes).expect("a gap is always followed by a length");
         let begin = self.end + narrow(gap);
         self.end = begin + narrow(tagged >> 1);
-        let range = ThinRange { begin: ThinBlock(begin), end: ThinBlock(self.end) };
-        Some(if tagged & 1 == 1 { Change::Hole(range) } else { Change::Copy(range) })
+        let range = ThinRange {
+            begin: ThinBlock(begin),
+            end: ThinBlock(self.end),
+        };
+        Some(if tagged & 1 == 1 {
+            Change::Hole(range)
+        } else {
+            Change::Copy(range)
+        })
     }
 }
 
@@ -191,7 +218,11 @@ fn take(bytes: &mut &[u8]) -> Option<u128> {
 /// # Errors
 /// As [`diff`] and [`Diff::finish`](crate::Diff::finish); whatever the error, a full comparison (`base: None`) may still work, and
 /// nothing may be concluded from the failed one.
-pub fn changes<S: BlockSource>(view: &View<S>, base: Option<DevId>, new: DevId) -> Result<ChangeList, Error> {
+pub fn changes<S: BlockSource>(
+    view: &View<S>,
+    base: Option<DevId>,
+    new: DevId,
+) -> Result<ChangeList, Error> {
     let mut list = ChangeList::new();
     let mut diff = diff(view, base, new, Options::default())?;
     for delta in diff.by_ref() {

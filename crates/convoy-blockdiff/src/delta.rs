@@ -33,7 +33,8 @@ impl Delta {
     /// Whether `next` goes on where this ends, of the same kind and consecutive in data blocks.
     pub(crate) fn continues_with(&self, next: &Self) -> bool {
         let len = self.range.len();
-        let follows = |a: Option<DataBlock>, b: Option<DataBlock>| a.map(|a| a.0 + len) == b.map(|b| b.0);
+        let follows =
+            |a: Option<DataBlock>, b: Option<DataBlock>| a.map(|a| a.0 + len) == b.map(|b| b.0);
         self.kind == next.kind
             && self.range.end == next.range.begin
             && follows(self.left, next.left)
@@ -51,11 +52,21 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn merge_heads(left: &mut Option<Run>, right: &mut Option<Run>) -> Option<Step> {
-    let begin = [&*left, &*right].into_iter().flatten().map(|run| run.thin.0).min()?;
+    let begin = [&*left, &*right]
+        .into_iter()
+        .flatten()
+        .map(|run| run.thin.0)
+        .min()?;
     // Up to the next point where either side begins or ends.
-    let edges = [&*left, &*right].into_iter().flatten().flat_map(|run| [run.thin.0, run.end()]);
+    let edges = [&*left, &*right]
+        .into_iter()
+        .flatten()
+        .flat_map(|run| [run.thin.0, run.end()]);
     let end = edges.filter(|edge| *edge > begin).min()?;
-    let range = ThinRange { begin: ThinBlock(begin), end: ThinBlock(end) };
+    let range = ThinRange {
+        begin: ThinBlock(begin),
+        end: ThinBlock(end),
+    };
     let times = (left.map(|run| run.time), right.map(|run| run.time));
     let (left, right) = (take(left, range), take(right, range));
     let kind = match (left, right) {
@@ -65,7 +76,15 @@ pub(crate) fn merge_heads(left: &mut Option<Run>, right: &mut Option<Run>) -> Op
         (None, _) => DeltaKind::RightOnly,
     };
     let times_differ = kind == DeltaKind::Same && times.0 != times.1;
-    Some(Step { delta: Delta { kind, range, left, right }, times_differ })
+    Some(Step {
+        delta: Delta {
+            kind,
+            range,
+            left,
+            right,
+        },
+        times_differ,
+    })
 }
 
 /// Takes `range` off the front of a run that begins with it; the first data block of what was taken.

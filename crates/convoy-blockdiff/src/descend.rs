@@ -18,7 +18,11 @@ impl<'v, S: BlockSource> Side<'v, S> {
     fn open(view: &'v View<S>, dev_id: DevId, root: MetadataBlock) -> Result<Self, Error> {
         let mut walk = Walk::new(view, Tree::Mappings(dev_id));
         let (root, height) = walk.root(root)?;
-        Ok(Self { walk, nodes: vec![root], height })
+        Ok(Self {
+            walk,
+            nodes: vec![root],
+            height,
+        })
     }
 
     fn expand(&mut self) -> Result<(), Error> {

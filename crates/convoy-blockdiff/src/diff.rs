@@ -3,7 +3,9 @@
 use crate::delta::{Delta, DeltaKind, Step, merge_heads};
 use crate::descend::{all_leaves, own_leaves};
 use crate::error::Error;
-use convoy_thin_metadata::{BlockSource, DeviceDetails, Error as MetadataError, Rule, Run, Runs, Tree, View};
+use convoy_thin_metadata::{
+    BlockSource, DeviceDetails, Error as MetadataError, Rule, Run, Runs, Tree, View,
+};
 use convoy_units::{DevId, MetadataBlock};
 
 /// What a difference tells.
@@ -70,7 +72,11 @@ pub fn diff<S: BlockSource>(
     right: DevId,
     options: Options,
 ) -> Result<Diff<'_, S>, Error> {
-    open(view, left, right, options).map_err(|source| Error::Metadata { left, right, source })
+    open(view, left, right, options).map_err(|source| Error::Metadata {
+        left,
+        right,
+        source,
+    })
 }
 
 fn open<S: BlockSource>(
@@ -79,7 +85,10 @@ fn open<S: BlockSource>(
     right: DevId,
     options: Options,
 ) -> Result<Diff<'_, S>, MetadataError> {
-    let find = |dev_id: DevId| view.device_with_root(dev_id)?.ok_or(MetadataError::NoDevice { dev_id });
+    let find = |dev_id: DevId| {
+        view.device_with_root(dev_id)?
+            .ok_or(MetadataError::NoDevice { dev_id })
+    };
     let old = left.map(find).transpose()?;
     let (details, root) = find(right)?;
     let mapped = |details: &DeviceDetails| i128::from(details.mapped_blocks);
@@ -124,9 +133,10 @@ impl<S: BlockSource> Diff<'_, S> {
     pub fn finish(self) -> Result<Summary, Error> {
         match self.state {
             State::Ended => Ok(self.summary),
-            State::Running | State::Failed => {
-                Err(Error::Unfinished { left: self.ids.0, right: self.ids.1 })
-            }
+            State::Running | State::Failed => Err(Error::Unfinished {
+                left: self.ids.0,
+                right: self.ids.1,
+            }),
         }
     }
 
@@ -138,7 +148,11 @@ impl<S: BlockSource> Diff<'_, S> {
     }
 
     fn next_joined(&mut self) -> Result<Option<Delta>, MetadataError> {
-        while let Some(Step { delta, times_differ }) = self.step()? {
+        while let Some(Step {
+            delta,
+            times_differ,
+        }) = self.step()?
+        {
             if times_differ {
                 self.note_times(&delta);
             }
@@ -176,7 +190,8 @@ impl<S: BlockSource> Diff<'_, S> {
     /// reading it.
     fn check_whole(&mut self) -> Result<(), MetadataError> {
         let entries = |side: &Option<Runs<'_, S>>| side.as_ref().map_or(0, Runs::entries);
-        let nodes = |side: &Option<Runs<'_, S>>| side.as_ref().map_or(0, |runs| runs.walk().nodes_read());
+        let nodes =
+            |side: &Option<Runs<'_, S>>| side.as_ref().map_or(0, |runs| runs.walk().nodes_read());
         let (left, right) = (entries(&self.left), entries(&self.right));
         let (recorded, found) = (self.recorded, i128::from(right) - i128::from(left));
         if recorded != found {
@@ -189,7 +204,10 @@ impl<S: BlockSource> Diff<'_, S> {
     }
 }
 
-fn fill<S: BlockSource>(head: &mut Option<Run>, runs: &mut Option<Runs<'_, S>>) -> Result<(), MetadataError> {
+fn fill<S: BlockSource>(
+    head: &mut Option<Run>,
+    runs: &mut Option<Runs<'_, S>>,
+) -> Result<(), MetadataError> {
     if let (None, Some(runs)) = (&head, runs) {
         *head = runs.next().transpose()?;
     }
@@ -211,7 +229,11 @@ impl<S: BlockSource> Iterator for Diff<'_, S> {
             }
             Err(source) => {
                 self.state = State::Failed;
-                Some(Err(Error::Metadata { left: self.ids.0, right: self.ids.1, source }))
+                Some(Err(Error::Metadata {
+                    left: self.ids.0,
+                    right: self.ids.1,
+                    source,
+                }))
             }
         }
     }

@@ -20,7 +20,7 @@
 //!         Change::Hole(range) => println!("{range} are unmapped now"),
 //!     }
 //! }
-//! # Ok::<(), convoy_blockdiff::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod changes;

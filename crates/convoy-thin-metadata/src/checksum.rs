@@ -38,7 +38,9 @@ struct Prefix {
 /// Checks that `block` is an intact block of type `kind` and belongs at `number`.
 pub(crate) fn verify(block: &Block, number: MetadataBlock, kind: BlockType) -> Result<(), Rule> {
     let (prefix, _) = Prefix::ref_from_prefix(block).expect("a block is longer than its prefix");
-    let (_, covered) = block.split_first_chunk::<4>().expect("a block is longer than 4 bytes");
+    let (_, covered) = block
+        .split_first_chunk::<4>()
+        .expect("a block is longer than 4 bytes");
     let computed = !crc32c::crc32c(covered) ^ kind.salt();
     let stored = prefix.checksum.get();
     if stored != computed {

@@ -280,7 +280,12 @@ const fn kind_text(leaf: bool) -> &'static str {
 impl Rule {
     /// The rule broken by `block` of `tree`.
     pub fn at(self, tree: Tree, level: Option<u8>, block: MetadataBlock) -> Error {
-        Error::Damaged(Damage { tree, level, block, rule: self })
+        Error::Damaged(Damage {
+            tree,
+            level,
+            block,
+            rule: self,
+        })
     }
 }
 
@@ -307,10 +312,16 @@ impl Fault for Error {
             Self::Damaged(_) => {
                 "deactivate the pool, run `thin_check` on its metadata device, and repair into another device with `thin_repair`, never in place"
             }
-            Self::Read { .. } => "the metadata device fails to read: check the kernel's log and the disk under it",
+            Self::Read { .. } => {
+                "the metadata device fails to read: check the kernel's log and the disk under it"
+            }
             Self::Blank | Self::Foreign(_) => "check that this is the pool's metadata device",
-            Self::NotHeld { .. } => "reserve the metadata snapshot again and read the block the pool's status names",
-            Self::Changed => "read a pool that is in use through a metadata snapshot, or deactivate it first",
+            Self::NotHeld { .. } => {
+                "reserve the metadata snapshot again and read the block the pool's status names"
+            }
+            Self::Changed => {
+                "read a pool that is in use through a metadata snapshot, or deactivate it first"
+            }
             _ => return None,
         };
         Some(text.to_owned())

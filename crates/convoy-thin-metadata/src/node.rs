@@ -57,9 +57,14 @@ pub(crate) struct Node<'a> {
 impl<'a> Node<'a> {
     /// Checks `block` as the node that `node` points at, of a tree whose leaves hold values of
     /// `leaf_value_size` bytes.
-    pub(crate) fn parse(block: &'a Block, node: NodeRef, leaf_value_size: u32) -> Result<Self, Rule> {
+    pub(crate) fn parse(
+        block: &'a Block,
+        node: NodeRef,
+        leaf_value_size: u32,
+    ) -> Result<Self, Rule> {
         verify(block, node.block, BlockType::Node)?;
-        let (header, body) = Header::ref_from_prefix(block).expect("a block is longer than a header");
+        let (header, body) =
+            Header::ref_from_prefix(block).expect("a block is longer than a header");
         let is_leaf = match header.flags.get() {
             INTERNAL => false,
             LEAF => true,
@@ -67,7 +72,13 @@ impl<'a> Node<'a> {
         };
         let value_size = if is_leaf { leaf_value_size } else { 8 };
         let (keys, values) = layout(header, body, value_size)?;
-        let parsed = Self { is_leaf, keys, values, value_size: value_size as usize, last: node.last };
+        let parsed = Self {
+            is_leaf,
+            keys,
+            values,
+            value_size: value_size as usize,
+            last: node.last,
+        };
         if keys.is_empty() && !is_leaf {
             return Err(Rule::EmptyInternal);
         }
@@ -77,23 +88,34 @@ impl<'a> Node<'a> {
 
     /// Fails unless the node is of the kind that its level calls for.
     pub(crate) fn expect_leaf(&self, leaf: bool) -> Result<(), Rule> {
-        if self.is_leaf == leaf { Ok(()) } else { Err(Rule::Height { leaf: self.is_leaf }) }
+        if self.is_leaf == leaf {
+            Ok(())
+        } else {
+            Err(Rule::Height { leaf: self.is_leaf })
+        }
     }
 
     /// Keys with the bytes of their values, ascending.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
-        self.keys.iter().map(|key| key.get()).zip(self.values.chunks_exact(self.value_size))
+        self.keys
+            .iter()
+            .map(|key| key.get())
+            .zip(self.values.chunks_exact(self.value_size))
     }
 
-    /// An internal node's children, each with its share of the keys.
+    /// An internal node's children, each with its share of the keys; a leaf has none.
     pub(crate) fn children(&self) -> impl Iterator<Item = NodeRef> + use<'a> {
         let (keys, last) = (self.keys, self.last);
-        self.entries().enumerate().map(move |(index, (low, value))| NodeRef {
-            block: MetadataBlock(number(value)),
-            low,
-            // Keys ascend strictly, so the next one is at least 1.
-            last: keys.get(index + 1).map_or(last, |next| next.get() - 1),
-        })
+        let count = if self.is_leaf { 0 } else { keys.len() };
+        self.entries()
+            .take(count)
+            .enumerate()
+            .map(move |(index, (low, value))| NodeRef {
+                block: MetadataBlock(number(value)),
+                low,
+                // Keys ascend strictly, so the next one is at least 1.
+                last: keys.get(index + 1).map_or(last, |next| next.get() - 1),
+            })
     }
 
     /// The child whose share `key` falls into, if any.
@@ -104,18 +126,27 @@ impl<'a> Node<'a> {
 
     /// A leaf's value under `key`.
     pub(crate) fn value_of(&self, key: u64) -> Option<&'a [u8]> {
-        let index = self.keys.binary_search_by_key(&key, |found| found.get()).ok()?;
+        let index = self
+            .keys
+            .binary_search_by_key(&key, |found| found.get())
+            .ok()?;
         self.values.chunks_exact(self.value_size).nth(index)
     }
 }
 
 /// An 8-byte value as a number.
 pub(crate) fn number(value: &[u8]) -> u64 {
-    U64::read_from_bytes(value).expect("the value size was checked to be 8").get()
+    U64::read_from_bytes(value)
+        .expect("the value size was checked to be 8")
+        .get()
 }
 
 /// Cuts keys and values out of the body, after checking that they fit.
-fn layout<'a>(header: &Header, body: &'a [u8], expected: u32) -> Result<(&'a [U64], &'a [u8]), Rule> {
+fn layout<'a>(
+    header: &Header,
+    body: &'a [u8],
+    expected: u32,
+) -> Result<(&'a [U64], &'a [u8]), Rule> {
     let found = header.value_size.get();
     if found != expected {
         return Err(Rule::ValueSize { found, expected });
@@ -134,8 +165,11 @@ fn layout<'a>(header: &Header, body: &'a [u8], expected: u32) -> Result<(&'a [U6
         .ok()
         .expect("the room for keys and values was checked against the body");
     Ok((
-        keys.get(..count).expect("the entry count was checked against the room"),
-        values.get(..count * size).expect("the room for values was checked against the body"),
+        keys.get(..count)
+            .expect("the entry count was checked against the room"),
+        values
+            .get(..count * size)
+            .expect("the room for values was checked against the body"),
     ))
 }
 
@@ -146,7 +180,11 @@ fn check_keys(keys: &[U64], node: NodeRef) -> Result<(), Rule> {
     for key in keys {
         let key = key.get();
         if key < node.low || key > node.last {
-            return Err(Rule::KeyRange { key, low: node.low, last: node.last });
+            return Err(Rule::KeyRange {
+                key,
+                low: node.low,
+                last: node.last,
+            });
         }
         if let Some(previous) = before.filter(|previous| *previous >= key) {
             return Err(Rule::KeyOrder { previous, key });

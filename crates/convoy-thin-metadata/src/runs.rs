@@ -51,7 +51,13 @@ pub struct Runs<'v, S> {
 impl<'v, S: BlockSource> Runs<'v, S> {
     /// Streams `leaves`, which are in key order, of a mapping tree.
     pub fn new(walk: Walk<'v, S>, leaves: Vec<NodeRef>) -> Self {
-        Self { walk, leaves, next_leaf: 0, ready: VecDeque::new(), entries: 0 }
+        Self {
+            walk,
+            leaves,
+            next_leaf: 0,
+            ready: VecDeque::new(),
+            entries: 0,
+        }
     }
 
     /// Entries read so far: all of them once the stream has ended without an error.
@@ -92,7 +98,12 @@ fn mapping(thin: u64, value: u64, limit: u64) -> Result<Run, Rule> {
         return Err(Rule::ThinRange { thin });
     }
     let time = u32::try_from(value & 0xff_ffff).expect("24 bits fit");
-    Ok(Run { thin: ThinBlock(thin), data: DataBlock(data), len: 1, time })
+    Ok(Run {
+        thin: ThinBlock(thin),
+        data: DataBlock(data),
+        len: 1,
+        time,
+    })
 }
 
 impl<S: BlockSource> Iterator for Runs<'_, S> {
@@ -125,7 +136,13 @@ pub struct Mappings<'v, S> {
 
 impl<'v, S: BlockSource> Mappings<'v, S> {
     pub(crate) fn new(runs: Runs<'v, S>, root: MetadataBlock, recorded: u64) -> Self {
-        Self { runs, root, recorded, pending: None, done: false }
+        Self {
+            runs,
+            root,
+            recorded,
+            pending: None,
+            done: false,
+        }
     }
 
     fn check_whole(&self) -> Result<(), Error> {

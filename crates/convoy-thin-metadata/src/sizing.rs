@@ -17,7 +17,11 @@ use convoy_units::{Bytes, DataBlockSize};
 pub const fn metadata_size(pool: Bytes, block: DataBlockSize, max_thins: u64) -> Bytes {
     let leaves = (pool.0 / block.bytes().0).div_ceil(126);
     let blocks = leaves.saturating_add(1).saturating_add(max_thins);
-    let blocks = if blocks < MAX_METADATA_BLOCKS { blocks } else { MAX_METADATA_BLOCKS };
+    let blocks = if blocks < MAX_METADATA_BLOCKS {
+        blocks
+    } else {
+        MAX_METADATA_BLOCKS
+    };
     Bytes(blocks * BLOCK_SIZE as u64)
 }
 

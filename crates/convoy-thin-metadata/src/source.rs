@@ -29,7 +29,10 @@ pub trait BlockSource: Send + Sync {
     /// An implementation sorts and joins reads as suits its medium. After an error the contents of
     /// `into` are unspecified.
     fn read_many(&self, blocks: &[MetadataBlock], into: &mut [Block]) -> io::Result<()> {
-        blocks.iter().zip(into).try_for_each(|(block, into)| self.read(*block, into))
+        blocks
+            .iter()
+            .zip(into)
+            .try_for_each(|(block, into)| self.read(*block, into))
     }
 }
 

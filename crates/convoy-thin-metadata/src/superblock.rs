@@ -96,7 +96,12 @@ struct RawSuperblock {
 pub fn read_superblock<S: BlockSource + ?Sized>(source: &S) -> Result<SuperblockState, Error> {
     let mut block = [0; BLOCK_SIZE];
     let number = MetadataBlock(0);
-    source.read(number, &mut block).map_err(|source| Error::Read { block: number, source })?;
+    source
+        .read(number, &mut block)
+        .map_err(|source| Error::Read {
+            block: number,
+            source,
+        })?;
     if block.iter().all(|byte| *byte == 0) {
         return Ok(SuperblockState::Zeroed);
     }
@@ -105,7 +110,8 @@ pub fn read_superblock<S: BlockSource + ?Sized>(source: &S) -> Result<Superblock
 
 /// Checks the superblock (or copy) that lies at `number`.
 pub(crate) fn parse(block: &Block, number: MetadataBlock) -> Result<Superblock, Error> {
-    let (raw, _) = RawSuperblock::ref_from_prefix(block).expect("a block is longer than a superblock");
+    let (raw, _) =
+        RawSuperblock::ref_from_prefix(block).expect("a block is longer than a superblock");
     let damaged = |rule: Rule| rule.at(Tree::Superblock, None, number);
     let magic = raw.magic.get();
     match verify(block, number, BlockType::Superblock) {
@@ -125,10 +131,14 @@ pub(crate) fn parse(block: &Block, number: MetadataBlock) -> Result<Superblock, 
 fn supported(raw: &RawSuperblock) -> Result<(), Error> {
     let (version, incompat) = (raw.version.get(), raw.incompat_flags.get());
     if version != VERSION {
-        return Err(Error::Unsupported { what: format!("superblock version {version}") });
+        return Err(Error::Unsupported {
+            what: format!("superblock version {version}"),
+        });
     }
     if incompat != 0 {
-        return Err(Error::Unsupported { what: format!("incompatible features {incompat:#x}") });
+        return Err(Error::Unsupported {
+            what: format!("incompatible features {incompat:#x}"),
+        });
     }
     Ok(())
 }
@@ -142,17 +152,25 @@ fn check_fields(raw: &RawSuperblock) -> Result<Superblock, Rule> {
         });
     }
     let sectors = u64::from(raw.data_block_size.get());
-    let data_block_size = DataBlockSize::new(Sectors(sectors))
-        .map_err(|_| Rule::Field { field: "data_block_size", found: sectors })?;
+    let data_block_size = DataBlockSize::new(Sectors(sectors)).map_err(|_| Rule::Field {
+        field: "data_block_size",
+        found: sectors,
+    })?;
     let some = |n: u64| (n != 0).then_some(n);
     let (data, metadata) = (&raw.data_space_map, &raw.metadata_space_map);
     let nr_metadata_blocks = some(metadata.nr_blocks.get());
     if let Some(found) = nr_metadata_blocks.filter(|n| *n > MAX_METADATA_BLOCKS) {
-        return Err(Rule::Field { field: "metadata space map's nr_blocks", found });
+        return Err(Rule::Field {
+            field: "metadata space map's nr_blocks",
+            found,
+        });
     }
     let nr_data_blocks = some(data.nr_blocks.get());
     if let Some(found) = nr_data_blocks.filter(|n| *n > 1 << 40) {
-        return Err(Rule::Field { field: "data space map's nr_blocks", found });
+        return Err(Rule::Field {
+            field: "data space map's nr_blocks",
+            found,
+        });
     }
     Ok(Superblock {
         uuid: raw.uuid,
@@ -173,7 +191,11 @@ fn check_fields(raw: &RawSuperblock) -> Result<Superblock, Rule> {
 /// Whether what it points at can exist; how far the device really goes is the view's to check.
 fn check_pointers(superblock: &Superblock) -> Result<(), Rule> {
     let limit = superblock.nr_metadata_blocks.unwrap_or(MAX_METADATA_BLOCKS);
-    let roots = [Some(superblock.mapping_root), Some(superblock.details_root), superblock.held_root];
+    let roots = [
+        Some(superblock.mapping_root),
+        Some(superblock.details_root),
+        superblock.held_root,
+    ];
     for block in roots.into_iter().flatten() {
         if block.0 == 0 {
             return Err(Rule::PointsAtSuperblock);

@@ -1,5 +1,6 @@
 //! One consistent state of a pool's metadata: the committed one offline, or a metadata snapshot.
 
+use crate::BLOCK_SIZE;
 use crate::details::DeviceDetails;
 use crate::error::{Error, Rule, Tree};
 use crate::node::{MAX_HEIGHT, Node, NodeRef, number};
@@ -7,7 +8,6 @@ use crate::runs::{Mappings, Runs};
 use crate::source::{Block, BlockSource};
 use crate::superblock::{Superblock, SuperblockState, parse, read_superblock};
 use crate::walk::{Walk, value_size};
-use crate::BLOCK_SIZE;
 use convoy_units::{DevId, MetadataBlock};
 
 /// How often the live superblock is read anew when the kernel may be writing it at the same moment.
@@ -48,14 +48,25 @@ impl<S: BlockSource> View<S> {
     pub fn held(source: S, root: MetadataBlock) -> Result<Self, Error> {
         let live = read_live(&source)?;
         if live.held_root != Some(root) {
-            return Err(Error::NotHeld { root, found: live.held_root });
+            return Err(Error::NotHeld {
+                root,
+                found: live.held_root,
+            });
         }
         let mut block = [0; BLOCK_SIZE];
-        source.read(root, &mut block).map_err(|source| Error::Read { block: root, source })?;
+        source
+            .read(root, &mut block)
+            .map_err(|source| Error::Read {
+                block: root,
+                source,
+            })?;
         let superblock = parse(&block, root)?;
         if superblock.data_block_size != live.data_block_size {
             let found = superblock.data_block_size.sectors().0;
-            let rule = Rule::Field { field: "data_block_size", found };
+            let rule = Rule::Field {
+                field: "data_block_size",
+                found,
+            };
             return Err(rule.at(Tree::Superblock, None, root));
         }
         Self::new(source, superblock, live, Some(root))
@@ -63,14 +74,33 @@ impl<S: BlockSource> View<S> {
 
     /// Bounds come from the live superblock's space maps: a held copy has none, and the size field at
     /// offset 344 is not updated when the device grows.
-    fn new(source: S, superblock: Superblock, live: Superblock, held: Option<MetadataBlock>) -> Result<Self, Error> {
-        let field = |field, found| Rule::Field { field, found }.at(Tree::Superblock, None, MetadataBlock(0));
+    fn new(
+        source: S,
+        superblock: Superblock,
+        live: Superblock,
+        held: Option<MetadataBlock>,
+    ) -> Result<Self, Error> {
+        let field = |field, found| {
+            Rule::Field { field, found }.at(Tree::Superblock, None, MetadataBlock(0))
+        };
         let metadata_blocks = live
             .nr_metadata_blocks
             .filter(|n| *n <= source.nr_blocks())
-            .ok_or_else(|| field("metadata space map's nr_blocks", live.nr_metadata_blocks.unwrap_or(0)))?;
+            .ok_or_else(|| {
+                field(
+                    "metadata space map's nr_blocks",
+                    live.nr_metadata_blocks.unwrap_or(0),
+                )
+            })?;
         let data_blocks = live.nr_data_blocks.unwrap_or(0);
-        let view = Self { source, superblock, live, held, metadata_blocks, data_blocks };
+        let view = Self {
+            source,
+            superblock,
+            live,
+            held,
+            metadata_blocks,
+            data_blocks,
+        };
         for root in [view.superblock.mapping_root, view.superblock.details_root] {
             view.check_pointer(root)
                 .map_err(|rule| rule.at(Tree::Superblock, None, held.unwrap_or_default()))?;
@@ -107,9 +137,10 @@ impl<S: BlockSource> View<S> {
     pub fn check_unchanged(&self) -> Result<(), Error> {
         let now = read_live(&self.source)?;
         match self.held {
-            Some(root) if now.held_root != Some(root) => {
-                Err(Error::NotHeld { root, found: now.held_root })
-            }
+            Some(root) if now.held_root != Some(root) => Err(Error::NotHeld {
+                root,
+                found: now.held_root,
+            }),
             None if now != self.live => Err(Error::Changed),
             _ => Ok(()),
         }
@@ -142,7 +173,10 @@ impl<S: BlockSource> View<S> {
     ///
     /// # Errors
     /// As [`View::device`].
-    pub fn device_with_root(&self, dev_id: DevId) -> Result<Option<(DeviceDetails, MetadataBlock)>, Error> {
+    pub fn device_with_root(
+        &self,
+        dev_id: DevId,
+    ) -> Result<Option<(DeviceDetails, MetadataBlock)>, Error> {
         let details_root = self.superblock.details_root;
         let leaf = |value: &[u8]| DeviceDetails::parse(dev_id, value);
         let details = self.lookup(Tree::Details, details_root, u64::from(dev_id.get()), leaf)?;
@@ -158,7 +192,9 @@ impl<S: BlockSource> View<S> {
     /// # Errors
     /// Any damage in the device tree or the details tree, such as a device that only one of them has.
     pub fn devices(&self) -> Result<Vec<DeviceDetails>, Error> {
-        let roots = self.list(Tree::Devices, self.superblock.mapping_root, |dev_id, _| dev_id)?;
+        let roots = self.list(Tree::Devices, self.superblock.mapping_root, |dev_id, _| {
+            dev_id
+        })?;
         let details_root = self.superblock.details_root;
         let details = self.list(Tree::Details, details_root, DeviceDetails::parse)?;
         let mut found = details.iter().map(|details| details.dev_id);
@@ -185,11 +221,16 @@ impl<S: BlockSource> View<S> {
     /// # Errors
     /// [`Error::NoDevice`], and damage above the leaves; damage in leaves comes as an item.
     pub fn mappings(&self, dev_id: DevId) -> Result<Mappings<'_, S>, Error> {
-        let (details, root) =
-            self.device_with_root(dev_id)?.ok_or(Error::NoDevice { dev_id })?;
+        let (details, root) = self
+            .device_with_root(dev_id)?
+            .ok_or(Error::NoDevice { dev_id })?;
         let mut walk = Walk::new(self, Tree::Mappings(dev_id));
         let leaves = walk.leaves(root)?;
-        Ok(Mappings::new(Runs::new(walk, leaves), root, details.mapped_blocks))
+        Ok(Mappings::new(
+            Runs::new(walk, leaves),
+            root,
+            details.mapped_blocks,
+        ))
     }
 
     /// Whether a tree may point at `block`.
@@ -198,27 +239,55 @@ impl<S: BlockSource> View<S> {
             return Err(Rule::PointsAtSuperblock);
         }
         if block.0 >= self.metadata_blocks {
-            return Err(Rule::BlockRange { limit: self.metadata_blocks });
+            return Err(Rule::BlockRange {
+                limit: self.metadata_blocks,
+            });
         }
         Ok(())
     }
 
-    pub(crate) fn read_node(&self, tree: Tree, block: MetadataBlock, into: &mut Block) -> Result<(), Error> {
-        self.check_pointer(block).map_err(|rule| rule.at(tree, None, block))?;
-        self.source.read(block, into).map_err(|source| Error::Read { block, source })
+    pub(crate) fn read_node(
+        &self,
+        tree: Tree,
+        block: MetadataBlock,
+        into: &mut Block,
+    ) -> Result<(), Error> {
+        self.check_pointer(block)
+            .map_err(|rule| rule.at(tree, None, block))?;
+        self.source
+            .read(block, into)
+            .map_err(|source| Error::Read { block, source })
     }
 
     /// A batch; when it fails, one by one, to name the block that does.
-    pub(crate) fn read_nodes(&self, tree: Tree, blocks: &[MetadataBlock], into: &mut [Block]) -> Result<(), Error> {
+    pub(crate) fn read_nodes(
+        &self,
+        tree: Tree,
+        blocks: &[MetadataBlock],
+        into: &mut [Block],
+    ) -> Result<(), Error> {
         if self.source.read_many(blocks, into).is_ok() {
             return Ok(());
         }
-        blocks.iter().zip(into).try_for_each(|(block, into)| self.read_node(tree, *block, into))
+        blocks
+            .iter()
+            .zip(into)
+            .try_for_each(|(block, into)| self.read_node(tree, *block, into))
     }
 
     /// Descends to `key`, checking each node on the path.
-    fn lookup<T>(&self, tree: Tree, root: MetadataBlock, key: u64, leaf: impl Fn(&[u8]) -> T) -> Result<Option<T>, Error> {
-        let mut node = NodeRef { block: root, low: 0, last: u64::MAX };
+    fn lookup<T>(
+        &self,
+        tree: Tree,
+        root: MetadataBlock,
+        key: u64,
+        leaf: impl Fn(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        let mut node = NodeRef {
+            block: root,
+            low: 0,
+            last: u64::MAX,
+        };
         for _ in 0..MAX_HEIGHT {
             let mut block = [0; BLOCK_SIZE];
             self.read_node(tree, node.block, &mut block)?;
@@ -236,7 +305,12 @@ impl<S: BlockSource> View<S> {
     }
 
     /// Every entry of a tree whose keys are device ids.
-    fn list<T>(&self, tree: Tree, root: MetadataBlock, entry: impl Fn(DevId, &[u8]) -> T) -> Result<Vec<T>, Error> {
+    fn list<T>(
+        &self,
+        tree: Tree,
+        root: MetadataBlock,
+        entry: impl Fn(DevId, &[u8]) -> T,
+    ) -> Result<Vec<T>, Error> {
         let mut walk = Walk::new(self, tree);
         let leaves = walk.leaves(root)?;
         let mut list = Vec::new();

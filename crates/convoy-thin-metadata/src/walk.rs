@@ -56,7 +56,11 @@ impl<'v, S: BlockSource> Walk<'v, S> {
 
     /// Takes in the tree's root and finds the tree's height by following first children.
     pub fn root(&mut self, root: MetadataBlock) -> Result<(NodeRef, u8), Error> {
-        let root = NodeRef { block: root, low: 0, last: u64::MAX };
+        let root = NodeRef {
+            block: root,
+            low: 0,
+            last: u64::MAX,
+        };
         self.visit(root.block, None)?;
         let mut node = root;
         for height in 0..MAX_HEIGHT {
@@ -66,8 +70,8 @@ impl<'v, S: BlockSource> Walk<'v, S> {
             let damaged = |rule: Rule| rule.at(self.tree, None, node.block);
             let parsed = Node::parse(&block, node, value_size(self.tree)).map_err(damaged)?;
             match parsed.children().next() {
-                Some(child) if !parsed.is_leaf => node = child,
-                _ => return Ok((root, height)),
+                Some(child) => node = child,
+                None => return Ok((root, height)),
             }
         }
         Err(Rule::TooDeep.at(self.tree, None, node.block))
@@ -99,7 +103,10 @@ impl<'v, S: BlockSource> Walk<'v, S> {
             let damaged = |rule: Rule| rule.at(walk.tree, Some(0), node.block);
             let parsed = Node::parse(block, node, value_size(walk.tree)).map_err(damaged)?;
             parsed.expect_leaf(true).map_err(damaged)?;
-            parsed.entries().try_for_each(|(key, value)| each(key, value)).map_err(damaged)
+            parsed
+                .entries()
+                .try_for_each(|(key, value)| each(key, value))
+                .map_err(damaged)
         })
     }
 
@@ -137,7 +144,11 @@ impl<'v, S: BlockSource> Walk<'v, S> {
     fn visit(&mut self, block: MetadataBlock, level: Option<u8>) -> Result<(), Error> {
         let damaged = |rule: Rule| rule.at(self.tree, level, block);
         self.view.check_pointer(block).map_err(damaged)?;
-        if self.visited.insert(block) { Ok(()) } else { Err(damaged(Rule::Revisited)) }
+        if self.visited.insert(block) {
+            Ok(())
+        } else {
+            Err(damaged(Rule::Revisited))
+        }
     }
 }
 

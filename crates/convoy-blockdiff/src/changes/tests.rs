@@ -4,19 +4,44 @@ use super::*;
 use proptest::prelude::*;
 
 fn change(hole: bool, begin: u64, end: u64) -> Change {
-    let range = ThinRange { begin: ThinBlock(begin), end: ThinBlock(end) };
-    if hole { Change::Hole(range) } else { Change::Copy(range) }
+    let range = ThinRange {
+        begin: ThinBlock(begin),
+        end: ThinBlock(end),
+    };
+    if hole {
+        Change::Hole(range)
+    } else {
+        Change::Copy(range)
+    }
 }
 
 #[test]
 fn neighbours_of_one_kind_become_one() {
     let mut list = ChangeList::new();
-    for (hole, begin, end) in [(false, 0, 1), (false, 1, 4), (true, 4, 5), (true, 7, 7), (true, 5, 6), (true, 8, 9)] {
+    for (hole, begin, end) in [
+        (false, 0, 1),
+        (false, 1, 4),
+        (true, 4, 5),
+        (true, 7, 7),
+        (true, 5, 6),
+        (true, 8, 9),
+    ] {
         list.push(change(hole, begin, end));
     }
     let found: Vec<Change> = list.iter().collect();
-    assert_eq!(found, [change(false, 0, 4), change(true, 4, 6), change(true, 8, 9)]);
-    assert_eq!((list.len(), list.blocks_to_copy(), list.blocks_in_holes(), list.total_blocks()), (3, 4, 3, 7));
+    assert_eq!(
+        found,
+        [change(false, 0, 4), change(true, 4, 6), change(true, 8, 9)]
+    );
+    assert_eq!(
+        (
+            list.len(),
+            list.blocks_to_copy(),
+            list.blocks_in_holes(),
+            list.total_blocks()
+        ),
+        (3, 4, 3, 7)
+    );
 }
 
 #[test]
@@ -34,7 +59,10 @@ fn a_million_scattered_changes_fit_8_mib() {
         list.push(change(i % 3 == 0, i * 1000, i * 1000 + 200));
     }
     assert!(list.heap_bytes() <= 8 << 20, "{} bytes", list.heap_bytes());
-    assert_eq!((list.iter().count(), list.total_blocks()), (1_000_000, 200_000_000));
+    assert_eq!(
+        (list.iter().count(), list.total_blocks()),
+        (1_000_000, 200_000_000)
+    );
 }
 
 #[test]
@@ -43,7 +71,13 @@ fn the_whole_space_in_one_change() {
     list.push(change(true, 0, u64::MAX - 1));
     list.push(change(false, u64::MAX - 1, u64::MAX));
     let found: Vec<Change> = list.iter().collect();
-    assert_eq!(found, [change(true, 0, u64::MAX - 1), change(false, u64::MAX - 1, u64::MAX)]);
+    assert_eq!(
+        found,
+        [
+            change(true, 0, u64::MAX - 1),
+            change(false, u64::MAX - 1, u64::MAX)
+        ]
+    );
 }
 
 proptest! {

@@ -28,13 +28,17 @@ impl Image {
 
     /// A 32-bit field.
     pub fn peek_u32(&self, block: u64, offset: usize) -> u32 {
-        let bytes = self.block(block)[offset..offset + 4].try_into().expect("4 bytes");
+        let bytes = self.block(block)[offset..offset + 4]
+            .try_into()
+            .expect("4 bytes");
         u32::from_le_bytes(bytes)
     }
 
     /// A 64-bit field.
     pub fn peek_u64(&self, block: u64, offset: usize) -> u64 {
-        let bytes = self.block(block)[offset..offset + 8].try_into().expect("8 bytes");
+        let bytes = self.block(block)[offset..offset + 8]
+            .try_into()
+            .expect("8 bytes");
         u64::from_le_bytes(bytes)
     }
 

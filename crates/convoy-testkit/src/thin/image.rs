@@ -35,6 +35,19 @@ impl Default for ImageOptions {
     }
 }
 
+impl ImageOptions {
+    /// The smallest comfortable device for this pool: what is in use and 64 blocks.
+    pub fn fitting(pool: &PoolModel) -> Self {
+        let devices = pool.ids().len() as u64 + 1;
+        let metadata_blocks = pool.forest.end() + devices / 20 + pool.data_blocks / 8_000 + 64;
+        Self {
+            metadata_blocks,
+            metadata_blocks_at_format: metadata_blocks,
+            ..Self::default()
+        }
+    }
+}
+
 /// A written metadata device.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -70,7 +83,13 @@ type Level = Vec<(u64, u64)>;
 impl<'a> Writer<'a> {
     fn new(pool: &'a PoolModel, options: ImageOptions) -> Self {
         let size = usize::try_from(options.metadata_blocks).expect("a test image is small") * BLOCK;
-        Self { pool, options, bytes: vec![0; size], next: pool.forest.end(), counts: BTreeMap::from([(0, 1)]) }
+        Self {
+            pool,
+            options,
+            bytes: vec![0; size],
+            next: pool.forest.end(),
+            counts: BTreeMap::from([(0, 1)]),
+        }
     }
 
     fn write(mut self) -> Image {
@@ -90,7 +109,12 @@ impl<'a> Writer<'a> {
         let roots = (devices_root, details_root);
         let superblock = self.superblock(roots, self.pool.time, held_root, [data, metadata]);
         self.put(0, BlockType::Superblock, superblock);
-        Image { bytes: self.bytes, held_root, devices_root, details_root }
+        Image {
+            bytes: self.bytes,
+            held_root,
+            devices_root,
+            details_root,
+        }
     }
 
     fn mapping_node(&mut self, block: u64, node: &Node) {
@@ -98,7 +122,9 @@ impl<'a> Writer<'a> {
         let (leaf, values) = match &node.entries {
             Entries::Internal(children) => (false, children.clone()),
             Entries::Leaf(values) => {
-                let packed = values.iter().map(|(data, time)| data << 24 | u64::from(time & 0xff_ffff));
+                let packed = values
+                    .iter()
+                    .map(|(data, time)| data << 24 | u64::from(time & 0xff_ffff));
                 (true, packed.collect())
             }
         };
@@ -109,7 +135,10 @@ impl<'a> Writer<'a> {
 
     fn device_trees(&mut self, devices: &BTreeMap<u32, DeviceModel>) -> (u64, u64) {
         let ids: Vec<u64> = devices.keys().map(|id| u64::from(*id)).collect();
-        let roots: Vec<[u8; 8]> = devices.values().map(|device| device.root.to_le_bytes()).collect();
+        let roots: Vec<[u8; 8]> = devices
+            .values()
+            .map(|device| device.root.to_le_bytes())
+            .collect();
         let details: Vec<[u8; 24]> = devices.values().map(details).collect();
         (self.tree(&ids, &roots), self.tree(&ids, &details))
     }
@@ -119,7 +148,8 @@ impl<'a> Writer<'a> {
         let mut level = self.level(true, keys, values);
         while level.len() > 1 {
             let keys: Vec<u64> = level.iter().map(|(key, _)| *key).collect();
-            let children: Vec<[u8; 8]> = level.iter().map(|(_, block)| block.to_le_bytes()).collect();
+            let children: Vec<[u8; 8]> =
+                level.iter().map(|(_, block)| block.to_le_bytes()).collect();
             level = self.level(false, &keys, &children);
         }
         level[0].1
@@ -161,7 +191,9 @@ impl<'a> Writer<'a> {
     fn metadata_space_map(&mut self) -> [u64; 4] {
         let size = self.options.metadata_blocks;
         let index = self.allocate();
-        let bitmaps: Vec<u64> = (0..size.div_ceil(PER_BITMAP)).map(|_| self.allocate()).collect();
+        let bitmaps: Vec<u64> = (0..size.div_ceil(PER_BITMAP))
+            .map(|_| self.allocate())
+            .collect();
         // Its own blocks have one parent each, so they cannot add to the counts of 3 and more.
         let ref_counts = self.ref_counts(&self.counts.clone());
         let counts = self.counts.clone();
@@ -175,23 +207,41 @@ impl<'a> Writer<'a> {
     }
 
     fn ref_counts(&mut self, counts: &BTreeMap<u64, u32>) -> u64 {
-        let many: Vec<(u64, u32)> = counts.iter().filter(|(_, n)| **n > 2).map(|(b, n)| (*b, *n)).collect();
+        let many: Vec<(u64, u32)> = counts
+            .iter()
+            .filter(|(_, n)| **n > 2)
+            .map(|(b, n)| (*b, *n))
+            .collect();
         let keys: Vec<u64> = many.iter().map(|(block, _)| *block).collect();
         let values: Vec<[u8; 4]> = many.iter().map(|(_, count)| count.to_le_bytes()).collect();
         self.tree(&keys, &values)
     }
 
     /// Writes bitmap `index` at `block`; returns its index entry.
-    fn bitmap(&mut self, block: u64, index: u64, size: u64, counts: &BTreeMap<u64, u32>) -> [u8; 16] {
+    fn bitmap(
+        &mut self,
+        block: u64,
+        index: u64,
+        size: u64,
+        counts: &BTreeMap<u64, u32>,
+    ) -> [u8; 16] {
         let mut bytes = vec![0; BLOCK];
         let begin = index * PER_BITMAP;
         let mut used = 0;
         let mut first_free = 0;
         for (number, count) in counts.range(begin..begin + PER_BITMAP) {
             let entry = number - begin;
-            let (byte, shift) = (usize::try_from(entry / 4).expect("below 4080"), entry % 4 * 2);
+            let (byte, shift) = (
+                usize::try_from(entry / 4).expect("below 4080"),
+                entry % 4 * 2,
+            );
             // The lower-numbered bit holds the high-order bit of the count.
-            let bits: u8 = match count { 0 => 0, 1 => 0b10, 2 => 0b01, _ => 0b11 };
+            let bits: u8 = match count {
+                0 => 0,
+                1 => 0b10,
+                2 => 0b01,
+                _ => 0b11,
+            };
             bytes[16 + byte] |= bits << shift;
             used += 1;
             if entry == first_free {
@@ -203,11 +253,21 @@ impl<'a> Writer<'a> {
         let mut entry = [0; 16];
         entry[..8].copy_from_slice(&block.to_le_bytes());
         entry[8..12].copy_from_slice(&u32::try_from(free).expect("at most 16320").to_le_bytes());
-        entry[12..].copy_from_slice(&u32::try_from(first_free).expect("at most 16320").to_le_bytes());
+        entry[12..].copy_from_slice(
+            &u32::try_from(first_free)
+                .expect("at most 16320")
+                .to_le_bytes(),
+        );
         entry
     }
 
-    fn superblock(&self, roots: (u64, u64), time: u32, held: Option<u64>, space_maps: [[u64; 4]; 2]) -> Vec<u8> {
+    fn superblock(
+        &self,
+        roots: (u64, u64),
+        time: u32,
+        held: Option<u64>,
+        space_maps: [[u64; 4]; 2],
+    ) -> Vec<u8> {
         let mut bytes = vec![0; BLOCK];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(4, &u32::from(self.options.needs_check).to_le_bytes());
@@ -232,7 +292,10 @@ impl<'a> Writer<'a> {
     #[track_caller]
     fn allocate(&mut self) -> u64 {
         let block = self.next;
-        assert!(block < self.options.metadata_blocks, "the model needs a larger metadata device");
+        assert!(
+            block < self.options.metadata_blocks,
+            "the model needs a larger metadata device"
+        );
         self.next += 1;
         self.counts.insert(block, 1);
         block
@@ -243,7 +306,10 @@ impl<'a> Writer<'a> {
         bytes[8..16].copy_from_slice(&block.to_le_bytes());
         seal(&mut bytes, kind);
         let at = usize::try_from(block).expect("a test image is small") * BLOCK;
-        assert!(at < self.bytes.len(), "the model needs a larger metadata device");
+        assert!(
+            at < self.bytes.len(),
+            "the model needs a larger metadata device"
+        );
         self.bytes[at..at + BLOCK].copy_from_slice(&bytes);
     }
 }

@@ -66,7 +66,9 @@ impl PoolModel {
     /// A device that exists.
     #[track_caller]
     pub fn device(&self, id: u32) -> &DeviceModel {
-        self.devices.get(&id).unwrap_or_else(|| panic!("there is no device {id}"))
+        self.devices
+            .get(&id)
+            .unwrap_or_else(|| panic!("there is no device {id}"))
     }
 
     /// The devices as the held metadata snapshot sees them.
@@ -107,7 +109,11 @@ impl PoolModel {
         let origin = self.devices.get_mut(&origin).expect("it was just seen");
         origin.snapshotted_time = time;
         let root = origin.root;
-        let snap = DeviceModel { creation_time: time, transaction, ..origin.clone() };
+        let snap = DeviceModel {
+            creation_time: time,
+            transaction,
+            ..origin.clone()
+        };
         self.forest.hold(root);
         self.devices.insert(id, snap);
         true
@@ -115,7 +121,9 @@ impl PoolModel {
 
     /// Deletes a device; false if there is none.
     pub fn delete(&mut self, id: u32) -> bool {
-        let Some(device) = self.devices.remove(&id) else { return false };
+        let Some(device) = self.devices.remove(&id) else {
+            return false;
+        };
         self.forest.release(device.root);
         self.collect_data(device.map.values().map(|(data, _)| *data).collect());
         true
@@ -128,7 +136,9 @@ impl PoolModel {
         if old.is_some_and(|(_, time)| time >= device.snapshotted_time) {
             return true;
         }
-        let Some(data) = self.free_data.pop_first().or_else(|| self.fresh_data()) else { return false };
+        let Some(data) = self.free_data.pop_first().or_else(|| self.fresh_data()) else {
+            return false;
+        };
         self.map(id, thin, data, self.time);
         true
     }
@@ -144,7 +154,11 @@ impl PoolModel {
     /// Unmaps every mapped block of `begin .. begin + len`.
     pub fn discard(&mut self, id: u32, begin: u64, len: u64) {
         let device = self.devices.get_mut(&id).expect("the device exists");
-        let keys: Vec<u64> = device.map.range(begin..begin.saturating_add(len)).map(|(k, _)| *k).collect();
+        let keys: Vec<u64> = device
+            .map
+            .range(begin..begin.saturating_add(len))
+            .map(|(k, _)| *k)
+            .collect();
         let mut freed = Vec::new();
         for key in keys {
             device.root = self.forest.remove(device.root, key);
@@ -168,7 +182,13 @@ impl PoolModel {
 
     /// Releases the metadata snapshot, if one is held.
     pub fn release(&mut self) {
-        for device in self.held.take().into_iter().flatten().map(|(_, device)| device) {
+        for device in self
+            .held
+            .take()
+            .into_iter()
+            .flatten()
+            .map(|(_, device)| device)
+        {
             self.forest.release(device.root);
             self.collect_data(device.map.values().map(|(data, _)| *data).collect());
         }
@@ -186,7 +206,9 @@ impl PoolModel {
     fn collect_data(&mut self, candidates: Vec<u64>) {
         let next = self.next_data;
         let counts = self.forest.data_counts();
-        let free = candidates.into_iter().filter(|data| *data < next && !counts.contains_key(data));
+        let free = candidates
+            .into_iter()
+            .filter(|data| *data < next && !counts.contains_key(data));
         self.free_data.extend(free);
     }
 }

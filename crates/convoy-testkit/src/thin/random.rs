@@ -39,8 +39,18 @@ pub fn history(steps: usize, blocks: u64) -> impl Strategy<Value = Vec<Step>> {
     let device = 0..8_usize;
     let begin = 0..blocks;
     let len = prop_oneof![4 => 1..8_u64, 1 => 1..blocks];
-    let write = (device.clone(), begin.clone(), len.clone(), prop_oneof![4 => Just(1), 1 => 2..9_u64]);
-    let write = write.prop_map(|(device, begin, len, stride)| Step::Write { device, begin, len, stride });
+    let write = (
+        device.clone(),
+        begin.clone(),
+        len.clone(),
+        prop_oneof![4 => Just(1), 1 => 2..9_u64],
+    );
+    let write = write.prop_map(|(device, begin, len, stride)| Step::Write {
+        device,
+        begin,
+        len,
+        stride,
+    });
     let discard = (device.clone(), begin, len);
     let discard = discard.prop_map(|(device, begin, len)| Step::Discard { device, begin, len });
     let step = prop_oneof![
@@ -71,8 +81,15 @@ pub fn play(pool: &mut PoolModel, history: &[Step], blocks: u64) {
                 pool.delete(id(n));
             }
             Step::Delete(_) => {}
-            Step::Write { device, begin, len, stride } => {
-                let keys = (0..*len).map(|i| begin + i * stride).filter(|key| *key < blocks);
+            Step::Write {
+                device,
+                begin,
+                len,
+                stride,
+            } => {
+                let keys = (0..*len)
+                    .map(|i| begin + i * stride)
+                    .filter(|key| *key < blocks);
                 for key in keys {
                     pool.write(id(device), key);
                 }

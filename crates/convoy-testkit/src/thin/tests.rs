@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 fn both_checksums_agree_with_the_known_answer() {
     // "123456789" has CRC-32C 0xe3069283, with the final inversion.
     assert_eq!(!crc32c_bitwise(b"123456789"), 0xe306_9283);
-    let noise: Vec<u8> = (0..4092_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> = (0..4092_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     assert_eq!(crc32c(&noise), crc32c_bitwise(&noise));
 }
 
@@ -23,19 +25,33 @@ fn check_forest(pool: &PoolModel) {
         match &node.entries {
             tree::Entries::Internal(children) => {
                 assert_eq!(children.len(), node.keys.len());
-                children.iter().for_each(|child| *parents.entry(*child).or_default() += 1);
+                children
+                    .iter()
+                    .for_each(|child| *parents.entry(*child).or_default() += 1);
             }
-            tree::Entries::Leaf(values) => values.iter().for_each(|v| *data.entry(v.0).or_default() += 1),
+            tree::Entries::Leaf(values) => values
+                .iter()
+                .for_each(|v| *data.entry(v.0).or_default() += 1),
         }
     }
-    let devices = pool.devices.values().chain(pool.held.iter().flat_map(BTreeMap::values));
+    let devices = pool
+        .devices
+        .values()
+        .chain(pool.held.iter().flat_map(BTreeMap::values));
     for device in devices {
         *parents.entry(device.root).or_default() += 1;
         for key in 0..200 {
-            assert_eq!(pool.forest.get(device.root, key), device.map().get(&key).copied());
+            assert_eq!(
+                pool.forest.get(device.root, key),
+                device.map().get(&key).copied()
+            );
         }
     }
-    let counted = pool.forest.nodes().map(|(block, node)| (block, node.parents)).collect();
+    let counted = pool
+        .forest
+        .nodes()
+        .map(|(block, node)| (block, node.parents))
+        .collect();
     assert_eq!(parents, counted, "parents");
     assert_eq!(&data, pool.forest.data_counts(), "data references");
 }

@@ -34,9 +34,18 @@ pub(super) struct Forest {
 
 impl Forest {
     pub(super) fn new(fanout: usize, scatter: bool) -> Self {
-        assert!(fanout >= 3 && fanout.is_multiple_of(3) && fanout <= 252, "fanout 3, 6, .. 252");
+        assert!(
+            fanout >= 3 && fanout.is_multiple_of(3) && fanout <= 252,
+            "fanout 3, 6, .. 252"
+        );
         let superblock = None;
-        Self { nodes: vec![superblock], free: BTreeSet::new(), data: BTreeMap::new(), fanout, scatter }
+        Self {
+            nodes: vec![superblock],
+            free: BTreeSet::new(),
+            data: BTreeMap::new(),
+            fanout,
+            scatter,
+        }
     }
 
     pub(super) fn fanout(&self) -> usize {
@@ -48,12 +57,16 @@ impl Forest {
     }
 
     pub(super) fn node(&self, block: u64) -> &Node {
-        self.nodes[index(block)].as_ref().expect("the block holds a node")
+        self.nodes[index(block)]
+            .as_ref()
+            .expect("the block holds a node")
     }
 
     /// Block numbers in use, with their nodes.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (u64, &Node)> {
-        (0..).zip(&self.nodes).filter_map(|(block, node)| Some((block, node.as_ref()?)))
+        (0..)
+            .zip(&self.nodes)
+            .filter_map(|(block, node)| Some((block, node.as_ref()?)))
     }
 
     /// The first block number that was never used.
@@ -76,11 +89,17 @@ impl Forest {
         if node.parents > 0 {
             return;
         }
-        let node = self.nodes[index(block)].take().expect("it was there a moment ago");
+        let node = self.nodes[index(block)]
+            .take()
+            .expect("it was there a moment ago");
         self.free.insert(block);
         match node.entries {
-            Entries::Internal(children) => children.into_iter().for_each(|child| self.release(child)),
-            Entries::Leaf(values) => values.into_iter().for_each(|value| self.release_data(value.0)),
+            Entries::Internal(children) => {
+                children.into_iter().for_each(|child| self.release(child))
+            }
+            Entries::Leaf(values) => values
+                .into_iter()
+                .for_each(|value| self.release_data(value.0)),
         }
     }
 
@@ -90,7 +109,9 @@ impl Forest {
             Entries::Leaf(values) => node.keys.binary_search(&key).ok().map(|at| values[at]),
             Entries::Internal(children) => {
                 let after = node.keys.partition_point(|low| *low <= key);
-                after.checked_sub(1).and_then(|at| self.get(children[at], key))
+                after
+                    .checked_sub(1)
+                    .and_then(|at| self.get(children[at], key))
             }
         }
     }
@@ -99,7 +120,9 @@ impl Forest {
     pub(super) fn insert(&mut self, root: u64, key: u64, value: Mapping) -> u64 {
         *self.data.entry(value.0).or_insert(0) += 1;
         let (root, split) = self.insert_below(root, key, value);
-        let Some((split_key, right)) = split else { return root };
+        let Some((split_key, right)) = split else {
+            return root;
+        };
         let first = self.node(root).keys[0];
         self.put(vec![first, split_key], Entries::Internal(vec![root, right]))
     }
@@ -153,7 +176,9 @@ impl Forest {
             let node = self.node_mut(block);
             // A key below the first one lowers the parent's bound, as in the kernel.
             node.keys[at] = node.keys[at].min(key);
-            let Entries::Internal(children) = &mut node.entries else { panic!("still internal") };
+            let Entries::Internal(children) = &mut node.entries else {
+                panic!("still internal")
+            };
             children[at] = child;
             if let Some((split_key, right)) = split {
                 children.insert(at + 1, right);
@@ -167,7 +192,9 @@ impl Forest {
 
     fn insert_in_leaf(&mut self, block: u64, at: usize, key: u64, value: Mapping) {
         let node = self.node_mut(block);
-        let Entries::Leaf(values) = &mut node.entries else { panic!("it is a leaf") };
+        let Entries::Leaf(values) = &mut node.entries else {
+            panic!("it is a leaf")
+        };
         if at > 0 && node.keys[at - 1] == key {
             let old = std::mem::replace(&mut values[at - 1], value);
             self.release_data(old.0);
@@ -215,11 +242,14 @@ impl Forest {
         block
     }
 
-    /// Joins or evens out child `at` with a neighbour when less than a third of it is left.
+    /// Joins or evens out child `at` with a neighbour when less than a third of it is left, or a single entry:
+    /// a lone grandchild could not be helped by its neighbours.
     fn refill(&mut self, block: u64, at: usize) {
         let node = self.node(block);
-        let Entries::Internal(children) = &node.entries else { panic!("a parent is internal") };
-        if self.node(children[at]).keys.len() >= self.fanout / 3 || children.len() < 2 {
+        let Entries::Internal(children) = &node.entries else {
+            panic!("a parent is internal")
+        };
+        if self.node(children[at]).keys.len() >= (self.fanout / 3).max(2) || children.len() < 2 {
             return;
         }
         let left = at.min(children.len() - 2);
@@ -228,8 +258,10 @@ impl Forest {
         let right_child = self.own(right_child);
         // The parent's bound of the right child may be lower than its first key; so may an internal child's.
         let right_node = self.node_mut(right_child);
-        let (mut right_keys, right_entries) =
-            (std::mem::take(&mut right_node.keys), right_node.entries.split_off(0));
+        let (mut right_keys, right_entries) = (
+            std::mem::take(&mut right_node.keys),
+            right_node.entries.split_off(0),
+        );
         let left_node = self.node_mut(left_child);
         left_node.keys.append(&mut right_keys);
         left_node.entries.append(right_entries);
@@ -245,7 +277,9 @@ impl Forest {
             right_node.entries = entries;
         }
         let node = self.node_mut(block);
-        let Entries::Internal(children) = &mut node.entries else { panic!("a parent is internal") };
+        let Entries::Internal(children) = &mut node.entries else {
+            panic!("a parent is internal")
+        };
         children[left] = left_child;
         if let Some(first) = moved {
             children[left + 1] = right_child;
@@ -260,7 +294,11 @@ impl Forest {
     /// The node under a number of its own: itself, or a copy when others point at it too. The caller's pointer
     /// moves to what is returned.
     fn own(&mut self, block: u64) -> u64 {
-        if self.node(block).parents == 1 { block } else { self.copy(block) }
+        if self.node(block).parents == 1 {
+            block
+        } else {
+            self.copy(block)
+        }
     }
 
     fn copy(&mut self, block: u64) -> u64 {
@@ -280,12 +318,20 @@ impl Forest {
 
     fn put(&mut self, keys: Vec<u64>, entries: Entries) -> u64 {
         let block = self.take_free();
-        self.nodes[index(block)] = Some(Node { keys, entries, parents: 1 });
+        self.nodes[index(block)] = Some(Node {
+            keys,
+            entries,
+            parents: 1,
+        });
         block
     }
 
     fn take_free(&mut self) -> u64 {
-        let next = if self.scatter { self.free.pop_last() } else { self.free.pop_first() };
+        let next = if self.scatter {
+            self.free.pop_last()
+        } else {
+            self.free.pop_first()
+        };
         next.unwrap_or_else(|| {
             self.nodes.push(None);
             self.end() - 1
@@ -301,7 +347,9 @@ impl Forest {
     }
 
     fn node_mut(&mut self, block: u64) -> &mut Node {
-        self.nodes[index(block)].as_mut().expect("the block holds a node")
+        self.nodes[index(block)]
+            .as_mut()
+            .expect("the block holds a node")
     }
 }
 

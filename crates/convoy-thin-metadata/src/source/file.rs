@@ -42,7 +42,10 @@ impl FileSource {
     /// [`Error::Open`] when it cannot be opened, is neither a file nor a block device, or is a device
     /// that refuses direct IO.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_io(path).map_err(|source| Error::Open { path: path.to_owned(), source })
+        Self::open_io(path).map_err(|source| Error::Open {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Whether reads pass by the page cache: always so for a device.
@@ -60,11 +63,20 @@ impl FileSource {
     }
 
     fn open_as(path: &Path, direct: bool) -> io::Result<Self> {
-        let flags = if direct { OFlag::O_DIRECT } else { OFlag::empty() };
-        let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+        let flags = if direct {
+            OFlag::O_DIRECT
+        } else {
+            OFlag::empty()
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)?;
         let kind = file.metadata()?;
         let alignment = if kind.file_type().is_block_device() {
-            logical_block_size(kind.rdev())?.next_power_of_two().max(BLOCK)
+            logical_block_size(kind.rdev())?
+                .next_power_of_two()
+                .max(BLOCK)
         } else if kind.is_file() {
             BLOCK
         } else {
@@ -72,7 +84,12 @@ impl FileSource {
         };
         // The end of a block device is its size; its inode says 0.
         let nr_blocks = file.seek(SeekFrom::End(0))? / BLOCK;
-        let source = Self { file, nr_blocks, alignment, direct };
+        let source = Self {
+            file,
+            nr_blocks,
+            alignment,
+            direct,
+        };
         source.probe()?;
         Ok(source)
     }
@@ -86,7 +103,11 @@ impl FileSource {
     }
 
     /// Reads the bytes of blocks `first ..= last` in one go and copies each wanted one out.
-    fn read_span(&self, buffer: &mut AlignedBuffer, wanted: &mut [(u64, &mut Block)]) -> io::Result<()> {
+    fn read_span(
+        &self,
+        buffer: &mut AlignedBuffer,
+        wanted: &mut [(u64, &mut Block)],
+    ) -> io::Result<()> {
         let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else {
             return Ok(());
         };
@@ -96,7 +117,9 @@ impl FileSource {
         self.file.read_exact_at(bytes, begin)?;
         for (block, into) in wanted {
             let at = to_usize(*block * BLOCK - begin);
-            let found = bytes.get(at..at + BLOCK_SIZE).expect("the span covers every wanted block");
+            let found = bytes
+                .get(at..at + BLOCK_SIZE)
+                .expect("the span covers every wanted block");
             into.copy_from_slice(found);
         }
         Ok(())
@@ -105,7 +128,9 @@ impl FileSource {
 
 fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::EINVAL as i32, Errno::EOPNOTSUPP as i32];
-    error.raw_os_error().is_some_and(|code| refusals.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| refusals.contains(&code))
 }
 
 /// The unit of direct IO of a block device or of the disk that a partition is on (sysfs-block ABI).
@@ -131,8 +156,11 @@ impl BlockSource for FileSource {
     }
 
     fn read_many(&self, blocks: &[MetadataBlock], into: &mut [Block]) -> io::Result<()> {
-        let mut wanted: Vec<(u64, &mut Block)> =
-            blocks.iter().map(|block| block.0).zip(into.iter_mut()).collect();
+        let mut wanted: Vec<(u64, &mut Block)> = blocks
+            .iter()
+            .map(|block| block.0)
+            .zip(into.iter_mut())
+            .collect();
         if wanted.iter().any(|(block, _)| *block >= self.nr_blocks) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -151,10 +179,11 @@ impl BlockSource for FileSource {
 /// How many of the sorted blocks one read takes in.
 fn span_length(sorted: &[(u64, &mut Block)]) -> usize {
     let first = sorted.first().map_or(0, |(block, _)| *block);
-    let apart = |pair: &[(u64, &mut Block)]| {
-        matches!(pair, [(before, _), (after, _)] if after - before > MAX_GAP + 1 || after - first >= MAX_SPAN)
-    };
-    sorted.windows(2).position(apart).map_or(sorted.len(), |index| index + 1)
+    let apart = |pair: &[(u64, &mut Block)]| matches!(pair, [(before, _), (after, _)] if after - before > MAX_GAP + 1 || after - first >= MAX_SPAN);
+    sorted
+        .windows(2)
+        .position(apart)
+        .map_or(sorted.len(), |index| index + 1)
 }
 
 fn to_usize(bytes: u64) -> usize {
@@ -169,7 +198,10 @@ struct AlignedBuffer {
 
 impl AlignedBuffer {
     fn new(alignment: usize) -> Self {
-        Self { bytes: Vec::new(), alignment }
+        Self {
+            bytes: Vec::new(),
+            alignment,
+        }
     }
 
     /// The first `length` aligned bytes, allocating when there are fewer.
