@@ -116,16 +116,16 @@ pub enum Error {
     NoSpace {
         /// What was being done.
         doing: String,
-        /// As SQLite put it.
+        /// As `SQLite` put it.
         #[source]
         source: rusqlite::Error,
     },
-    /// SQLite failed. If it failed to write, a restart may show the change done: do not assume either.
+    /// `SQLite` failed. If it failed to write, a restart may show the change done: do not assume either.
     #[error("the catalog failed while {doing}")]
     Storage {
         /// What was being done.
         doing: String,
-        /// As SQLite put it.
+        /// As `SQLite` put it.
         #[source]
         source: rusqlite::Error,
     },
@@ -156,7 +156,7 @@ impl Error {
         move |source| Self::Io { doing, source }
     }
 
-    /// Whether a write was lost in a way that SQLite cannot undo: a failed fsync.
+    /// Whether a write was lost in a way that `SQLite` cannot undo: a failed fsync.
     pub(crate) fn is_lost_write(&self) -> bool {
         let code = match self {
             Self::Storage { source, .. } => source.sqlite_error().map(|e| e.extended_code),

@@ -134,7 +134,7 @@ impl Fields<'_> {
     }
 }
 
-/// A number as SQLite holds it: 63 bits.
+/// A number as `SQLite` holds it: 63 bits.
 pub(crate) fn integer(what: &str, number: u64) -> Result<i64, Error> {
     let invalid = |_| Error::Invalid {
         what: format!("{what} {number}, which needs 64 bits,"),

@@ -1,6 +1,6 @@
 //! What do we promise exists: the durable record of pools, volumes, snapshots and intents.
 //!
-//! A SQLite database that `docs/formats/catalog.md` describes table by table. It and the pool's own
+//! A `SQLite` database that `docs/formats/catalog.md` describes table by table. It and the pool's own
 //! metadata change together by the write-ahead protocol written there: `begin` an intent, send the
 //! messages, move the pool's transaction id, `complete` it.
 

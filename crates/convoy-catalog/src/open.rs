@@ -15,7 +15,7 @@ use crate::schema::{
     APPLICATION_ID, CREATE, MIGRATIONS, MIN_READER, Migration, VERSION, WRITTEN_BY,
 };
 
-/// What stands at the begin of every SQLite database (sqlite.org/fileformat2.html, 1.3.1).
+/// What stands at the begin of every `SQLite` database (sqlite.org/fileformat2.html, 1.3.1).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long to wait for another process, such as a shell, that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -176,7 +176,7 @@ fn fill(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT")
 }
 
-/// Refuses what SQLite would take for an empty database, and other programs' files.
+/// Refuses what `SQLite` would take for an empty database, and other programs' files.
 fn check_header(path: &Path) -> Result<(), Error> {
     let mut header = Vec::new();
     let reading = Error::io(format!("read the catalog {}", path.display()));
@@ -200,7 +200,7 @@ fn damaged(path: &Path, what: impl Into<String>) -> Error {
     }
 }
 
-/// What SQLite says while opening: damage is told as damage, with its file.
+/// What `SQLite` says while opening: damage is told as damage, with its file.
 fn opening(path: &Path, source: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match source.sqlite_error_code() {

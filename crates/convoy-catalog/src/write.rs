@@ -1,4 +1,4 @@
-//! Changes as SQL, and what SQLite says of them in our words.
+//! Changes as SQL, and what `SQLite` says of them in our words.
 
 use convoy_units::{DevId, TransactionId};
 use rusqlite::{ToSql, Transaction, ffi};
@@ -27,16 +27,16 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         Change::PutDestination(destination) => write.destination(destination),
         Change::PutBackup(backup) => write.backup(backup),
         Change::PutPin(pin) => write.pin(pin),
-        Change::RemovePool(uuid) => write.remove("pools", "uuid", uuid, |_| Error::InUse {
+        Change::RemovePool(uuid) => write.remove("pools", "uuid", uuid, || Error::InUse {
             what: format!("pool {uuid}"),
             why: "it has volumes, snapshots or a pending intent",
         }),
-        Change::RemoveVolume(uuid) => write.remove("volumes", "uuid", uuid, |_| Error::InUse {
+        Change::RemoveVolume(uuid) => write.remove("volumes", "uuid", uuid, || Error::InUse {
             what: format!("volume {uuid}"),
             why: "it has snapshots or a mount",
         }),
-        Change::RemoveSnapshot(uuid) => write.remove("snapshots", "uuid", uuid, |_| {
-            Error::Pinned { snapshot: *uuid }
+        Change::RemoveSnapshot(uuid) => write.remove("snapshots", "uuid", uuid, || Error::Pinned {
+            snapshot: *uuid,
         }),
         Change::RemoveMount(volume) => write.remove_leaf("mounts", "volume", volume),
         Change::RemoveDestination(url) => write.remove_leaf("destinations", "url", url),
@@ -124,12 +124,12 @@ impl Writer<'_> {
         table: &str,
         column: &str,
         key: &impl ToString,
-        in_use: impl FnOnce(()) -> Error,
+        in_use: impl FnOnce() -> Error,
     ) -> Result<(), Error> {
         let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
         self.run(&sql, &[&key.to_string()])
             .map_err(|source| match extended(&source) {
-                Some(ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => in_use(()),
+                Some(ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => in_use(),
                 _ => Error::sqlite(format!("removing from {table}"), source),
             })
     }
@@ -137,7 +137,7 @@ impl Writer<'_> {
     /// Removes what nothing refers to.
     fn remove_leaf(&self, table: &str, column: &str, key: &impl ToString) -> Result<(), Error> {
         let what = format!("{table} of {column} {}", key.to_string());
-        self.remove(table, column, key, |()| Error::InUse {
+        self.remove(table, column, key, || Error::InUse {
             what,
             why: "something refers to it",
         })

@@ -284,7 +284,10 @@ fn an_intent_is_pending_until_completed_or_abandoned() {
         .unwrap();
     assert_eq!((begun.from, begun.to), (TransactionId(0), TransactionId(1)));
     let reopened = Catalog::open(&directory.path().join("catalog.db")).unwrap();
-    assert_eq!(reopened.pending_intents().unwrap(), [begun.clone()]);
+    assert_eq!(
+        reopened.pending_intents().unwrap(),
+        std::slice::from_ref(&begun)
+    );
     assert_eq!(begun.actions, actions);
     let busy = catalog.begin(&intent(vec![]), &[]).unwrap_err();
     assert_eq!(busy.kind(), Kind::Busy);

@@ -113,7 +113,11 @@ fn a_file_that_may_not_grow_is_an_error_with_nothing_half_applied() {
     let failed = text.lines().find(|line| line.starts_with("failed"));
     let failed = failed.expect("it runs out of space");
     assert!(failed.contains(" Failed "), "{failed}");
-    let last = text.lines().filter_map(acknowledged).last().unwrap_or(0);
+    let last = text
+        .lines()
+        .filter_map(acknowledged)
+        .next_back()
+        .unwrap_or(0);
     let found = generation_of(&Catalog::open(&path).unwrap());
     assert!(
         found == last || found == last + 1,
