@@ -5,6 +5,10 @@ use std::path::PathBuf;
 /// Flags of the daemon. What is absent here comes from the environment, then the configuration file, then
 /// what the catalog has, then the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the original"
+)]
 pub struct Args {
     /// Directory of the catalog, mount points and loop-backed pool [default: /var/lib/convoy]
     #[arg(long, value_name = "DIR", env = "CONVOY_ROOT")]
@@ -18,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "CONVOY_LOG")]
     pub log: Option<PathBuf>,
 
-    /// error, warn, info, debug, trace, or a filter such as info,convoy_engine=debug [default: info]
+    /// Log level: error, warn, info, debug, trace, or a filter by module [default: info]
     #[arg(long, value_name = "LEVEL", env = "CONVOY_LOG_LEVEL")]
     pub log_level: Option<String>,
 

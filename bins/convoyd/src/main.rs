@@ -21,10 +21,11 @@ fn main() -> ExitCode {
     match convoyd::run(Cli::parse().args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("convoyd: {}\n", convoy_fault::chain(&error));
-            if let Some(hint) = error.hint() {
-                text.push_str(&format!("hint: {hint}\n"));
-            }
+            let hint = error
+                .hint()
+                .map(|hint| format!("hint: {hint}\n"))
+                .unwrap_or_default();
+            let text = format!("convoyd: {}\n{hint}", convoy_fault::chain(&error));
             // With nobody to read it, the exit status still tells.
             drop(std::io::stderr().write_all(text.as_bytes()));
             ExitCode::from(error.kind().exit_code())

@@ -41,6 +41,12 @@ pub struct Backup {
     pub host: Uuid,
     /// The operation that made it.
     pub operation: Uuid,
+    /// In blocks that had changed since its base, or that were mapped when it had none.
+    pub changed: u64,
+    /// Read from the snapshot.
+    pub read: u64,
+    /// Chunks the repository did not have, before compression.
+    pub new: u64,
     /// What it added to the repository.
     pub stored: u64,
     /// Free text of the user.

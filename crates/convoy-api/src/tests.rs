@@ -84,6 +84,9 @@ fn backup() -> Backup {
         base: None,
         host: ID,
         operation: ID,
+        changed: 30000,
+        read: 30000,
+        new: 20000,
         stored: 12345,
         labels: BTreeMap::new(),
     }

@@ -111,6 +111,9 @@ pub(crate) fn backup(backup: engine::BackupInfo) -> api::Backup {
         base: backup.base,
         host: backup.host,
         operation: backup.operation,
+        changed: backup.changed.0,
+        read: backup.read.0,
+        new: backup.new.0,
         stored: backup.stored.0,
         labels: backup.labels,
     }

@@ -1,0 +1,237 @@
+//! The grammar: the original's commands and flags, and ours.
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Thin-provisioned volumes with snapshots and incremental backups.
+#[derive(Debug, Parser)]
+#[command(
+    name = "convoy",
+    display_name = "Convoy",
+    version = concat!("version v", env!("CARGO_PKG_VERSION")),
+    disable_version_flag = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    /// Print version
+    #[arg(long, short, action = ArgAction::Version)]
+    version: Option<bool>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags of every command, before or after it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Global {
+    /// The daemon's unix socket [default: /run/convoy/convoy.sock]
+    #[arg(long, short, global = true, value_name = "PATH", env = "CONVOY_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Say on stderr what is asked of the daemon
+    #[arg(long, short, global = true)]
+    pub(crate) debug: bool,
+
+    /// Print the whole object instead of a name, path or URL
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// What to print on stdout
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "CONVOY_OUTPUT"
+    )]
+    pub(crate) output: Output,
+
+    /// No progress on stderr
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// What to print on stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Names and JSON objects as scripts expect them; lists as tables on a terminal
+    #[default]
+    Auto,
+    /// Exactly one JSON document, errors too
+    Json,
+    /// Tables
+    Table,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon in this process
+    #[cfg(feature = "daemon")]
+    Daemon(Box<convoyd::Args>),
+    /// Run the daemon: not in this build
+    #[cfg(not(feature = "daemon"))]
+    Daemon {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
+    /// The daemon, its settings and its pool
+    Info,
+    /// Make a volume, perhaps of a backup
+    Create(Box<Create>),
+    /// Delete volumes and their snapshots
+    Delete(Delete),
+    /// Mount a volume
+    Mount(Mount),
+    /// Unmount a volume
+    #[command(visible_alias = "unmount")]
+    Umount {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// All volumes
+    List {
+        /// What the driver knows of each, and no more
+        #[arg(long)]
+        driver: bool,
+    },
+    /// One volume and its snapshots
+    Inspect {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Take, show and delete snapshots
+    Snapshot {
+        #[command(subcommand)]
+        command: Option<SnapshotCommand>,
+    },
+    /// Make, show, verify and delete backups
+    Backup {
+        /// Endpoint of an S3-compatible store
+        #[arg(long, global = true, value_name = "URL")]
+        s3_endpoint: Option<String>,
+        #[command(subcommand)]
+        command: Option<BackupCommand>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Made up when left out: volume- and 16 hexadecimal digits
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Upper limit, such as 10G; takes up only what is written [default: the daemon's, 100G]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    /// Restore this backup into it
+    #[arg(long, value_name = "URL")]
+    pub(crate) backup: Option<String>,
+    /// Filesystem: ext4 or xfs [default: the daemon's, ext4]
+    #[arg(long, value_name = "FS")]
+    pub(crate) fs: Option<String>,
+    /// Free text on it; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Driver to make it with [default: devicemapper]
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) driver: Option<String>,
+    /// Endpoint of an S3-compatible store
+    #[arg(long, value_name = "URL")]
+    pub(crate) s3_endpoint: Option<String>,
+    /// Of other drivers: refused
+    #[arg(long, value_name = "ID", hide_short_help = true)]
+    pub(crate) id: Option<String>,
+    /// Of other drivers: refused
+    #[arg(long = "type", value_name = "TYPE", hide_short_help = true)]
+    pub(crate) kind: Option<String>,
+    /// Of other drivers: refused
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub(crate) iops: Option<String>,
+    /// Of other drivers: refused
+    #[arg(long, hide_short_help = true)]
+    pub(crate) vm: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Forget the volume and keep its data: refused for now
+    #[arg(long, short, hide_short_help = true)]
+    pub(crate) reference: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mount {
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Where to [default: under the daemon's root]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mountpoint: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Take a snapshot of a volume
+    Create {
+        #[arg(value_name = "VOLUME")]
+        volume: String,
+        /// Made up when left out: snapshot- and 16 hexadecimal digits
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Delete a snapshot
+    Delete {
+        /// SNAPSHOT or VOLUME@SNAPSHOT
+        #[arg(value_name = "SNAPSHOT")]
+        snapshot: String,
+    },
+    /// One snapshot
+    Inspect {
+        /// SNAPSHOT or VOLUME@SNAPSHOT
+        #[arg(value_name = "SNAPSHOT")]
+        snapshot: String,
+    },
+    /// All snapshots, or those of one volume
+    List {
+        #[arg(value_name = "VOLUME")]
+        volume: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Back a snapshot up
+    Create {
+        /// SNAPSHOT or VOLUME@SNAPSHOT
+        #[arg(value_name = "SNAPSHOT")]
+        snapshot: String,
+        #[arg(long, value_name = "URL", help = "Where to, such as vfs:///mnt/backups")]
+        dest: String,
+    },
+    /// Delete a backup
+    Delete {
+        #[arg(value_name = "URL")]
+        url: String,
+    },
+    /// The backups at a destination
+    List {
+        #[arg(value_name = "DEST", help = "Such as vfs:///mnt/backups")]
+        dest: String,
+        /// Only those of this volume
+        #[arg(long, value_name = "VOLUME")]
+        volume_name: Option<String>,
+    },
+    /// One backup
+    Inspect {
+        #[arg(value_name = "URL")]
+        url: String,
+    },
+    /// Read a backup back and check every byte of it
+    Verify {
+        #[arg(value_name = "URL")]
+        url: String,
+    },
+}

@@ -1,0 +1,359 @@
+//! From what shall be done to what is printed: asks the daemon and renders its answer.
+
+use crate::args::{Global, Output};
+use crate::failure::Failure;
+use crate::options::Action;
+use crate::progress::{Progress, Show};
+use crate::{render, safe};
+use convoy_api::{Answer, CreatedBackup, CreatedSnapshot, CreatedVolume, Verification, Volume};
+use convoy_client::Client;
+use convoy_fault::Kind;
+use serde_json::Value;
+
+/// Where a client looks for its daemon.
+const SOCKET: &str = "/run/convoy/convoy.sock";
+
+/// What is at the other ends of our output.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terminals {
+    /// The width of the terminal at stdout, if it is one.
+    pub(crate) stdout: Option<u16>,
+    /// Whether stderr is one.
+    pub(crate) stderr: bool,
+}
+
+/// What a command prints, and how it ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) status: u8,
+}
+
+/// How the answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// The bare name, path or URL; an object where the original gives one.
+    Plain,
+    Json,
+    Table,
+}
+
+struct Session {
+    client: Client,
+    view: View,
+    terminals: Terminals,
+    progress: Show,
+}
+
+/// Does it.
+pub(crate) fn run(action: Action, global: &Global, terminals: Terminals) -> Outcome {
+    match act(action, global, terminals) {
+        Ok(outcome) => outcome,
+        Err(failure) => failed(&failure, json_on_failure(global, terminals)),
+    }
+}
+
+/// The original printed its error object always; a person at a terminal is spared it.
+fn json_on_failure(global: &Global, terminals: Terminals) -> bool {
+    global.output == Output::Json || global.verbose && terminals.stdout.is_none()
+}
+
+/// A failure as an outcome.
+pub(crate) fn failed(failure: &Failure, json: bool) -> Outcome {
+    let object = || render::document(&render::failure_object(failure));
+    Outcome {
+        stdout: if json { object() } else { String::new() },
+        stderr: render::failure_text(failure),
+        status: failure.kind.exit_code(),
+    }
+}
+
+fn act(action: Action, global: &Global, terminals: Terminals) -> Result<Outcome, Failure> {
+    match action {
+        Action::Help(text) => Ok(Outcome {
+            stdout: text,
+            ..Outcome::default()
+        }),
+        #[cfg(feature = "daemon")]
+        Action::Daemon(args) => {
+            convoyd::run(*args).map_err(|error| Failure::of(&error))?;
+            Ok(Outcome::default())
+        }
+        other => {
+            let session = session(global, terminals)?;
+            if global.debug {
+                debug(&session, &other);
+            }
+            session.ask(other)
+        }
+    }
+}
+
+fn session(global: &Global, terminals: Terminals) -> Result<Session, Failure> {
+    let socket = global.socket.clone().unwrap_or_else(|| SOCKET.into());
+    let view = match global.output {
+        Output::Json => View::Json,
+        Output::Table => View::Table,
+        Output::Auto if global.verbose => View::Json,
+        Output::Auto => View::Plain,
+    };
+    let progress = match (global.no_progress, global.output) {
+        (false, Output::Json) => Show::Events,
+        (false, _) if terminals.stderr => Show::Bar,
+        _ => Show::Nothing,
+    };
+    Ok(Session {
+        client: Client::new(socket)?,
+        view,
+        terminals,
+        progress,
+    })
+}
+
+fn debug(session: &Session, action: &Action) {
+    let line = format!(
+        "debug: {action:?} at {}\n",
+        session.client.socket().display()
+    );
+    drop(std::io::Write::write_all(
+        &mut std::io::stderr(),
+        safe::line(&line).as_bytes(),
+    ));
+}
+
+impl Session {
+    fn ask(&self, action: Action) -> Result<Outcome, Failure> {
+        let client = &self.client;
+        Ok(match action {
+            Action::Info => {
+                let info = client.info()?.result;
+                match self.view {
+                    View::Table => printed(render::info_table(&info, self.width())),
+                    _ => object(&render::info(&info)),
+                }
+            }
+            Action::Create(request) => {
+                let answer = self.long(|hear| client.create_volume(&request, hear))?;
+                self.created_volume(&answer)
+            }
+            Action::Delete(names) => self.delete(&names),
+            Action::Mount(name, request) => {
+                let answer = client.mount_volume(&name, &request)?;
+                self.mounted(&answer)
+            }
+            Action::Unmount(name) => {
+                self.done("Name", &name, client.unmount_volume(&name)?.operation)
+            }
+            Action::List => {
+                let volumes = client.volumes()?.result;
+                match self.list_width() {
+                    Some(_) if volumes.volumes.is_empty() => {
+                        note("no volumes: make one with convoy create NAME --size 10G")
+                    }
+                    Some(width) => printed(render::volume_table(&volumes.volumes, width)),
+                    None => object(&render::volumes(&volumes)),
+                }
+            }
+            Action::ListDriver => self.one(&render::volumes_driver(&client.volumes()?.result)),
+            Action::Inspect(name) => self.one(&render::volume(&client.volume(&name)?.result)),
+            Action::CreateSnapshot(request) => {
+                self.created_snapshot(&client.create_snapshot(&request)?)
+            }
+            Action::DeleteSnapshot(name) => {
+                self.done("Name", &name, client.delete_snapshot(&name)?.operation)
+            }
+            Action::InspectSnapshot(name) => {
+                self.one(&render::snapshot(&client.snapshot(&name)?.result))
+            }
+            Action::ListSnapshots(volume) => {
+                let snapshots = client.snapshots(volume.as_deref())?.result;
+                match self.list_width() {
+                    Some(_) if snapshots.snapshots.is_empty() => {
+                        note("no snapshots: take one with convoy snapshot create VOLUME")
+                    }
+                    Some(width) => printed(render::snapshot_table(&snapshots.snapshots, width)),
+                    None => object(&render::snapshots(&snapshots)),
+                }
+            }
+            Action::CreateBackup(request) => {
+                let answer = self.long(|hear| client.create_backup(&request, hear))?;
+                self.created_backup(&answer)
+            }
+            Action::DeleteBackup(backup) => {
+                let answer = self.long(|hear| client.delete_backup(&backup, hear))?;
+                self.done("URL", &backup.url, answer.operation)
+            }
+            Action::InspectBackup(backup) => {
+                self.one(&render::backup(&client.backup(&backup)?.result))
+            }
+            Action::VerifyBackup(backup) => {
+                let answer = self.long(|hear| client.verify_backup(&backup, hear))?;
+                self.verified(&answer)
+            }
+            Action::ListBackups {
+                destination,
+                volume,
+            } => {
+                let backups = client.backups(&destination, volume.as_deref())?.result;
+                match self.list_width() {
+                    Some(_) if backups.backups.is_empty() => note(
+                        "no backups there: make one with convoy backup create SNAPSHOT --dest URL",
+                    ),
+                    Some(width) => printed(render::backup_table(&backups.backups, width)),
+                    None => object(&render::backups(&backups)),
+                }
+            }
+            Action::Help(text) => printed(text),
+            #[cfg(feature = "daemon")]
+            Action::Daemon(_) => Outcome::default(),
+        })
+    }
+
+    /// Shows progress while it lasts; the bar is gone before anything else is printed.
+    fn long<T>(
+        &self,
+        verb: impl FnOnce(convoy_client::Progress<'_>) -> Result<T, convoy_client::Error>,
+    ) -> Result<T, Failure> {
+        let mut progress = Progress::new(self.progress);
+        Ok(verb(&mut |frame| progress.hear(frame))?)
+    }
+
+    fn width(&self) -> u16 {
+        self.terminals.stdout.unwrap_or(160)
+    }
+
+    /// The width of a list's table, if it is to be one.
+    fn list_width(&self) -> Option<u16> {
+        match self.view {
+            View::Table => Some(self.width()),
+            View::Json => None,
+            View::Plain => self.terminals.stdout,
+        }
+    }
+
+    fn one(&self, value: &Value) -> Outcome {
+        match self.view {
+            View::Table => printed(render::details(value)),
+            _ => object(value),
+        }
+    }
+
+    /// One line, or the whole object.
+    fn line(&self, line: &str, whole: impl FnOnce() -> Value) -> Outcome {
+        match self.view {
+            View::Json => object(&whole()),
+            _ => printed(safe::line(line) + "\n"),
+        }
+    }
+
+    /// For people only.
+    fn remark(&self, mut outcome: Outcome, remark: impl FnOnce() -> String) -> Outcome {
+        if self.terminals.stderr && self.view != View::Json {
+            outcome.stderr.push_str(&remark());
+        }
+        outcome
+    }
+
+    /// The original answers with an empty line.
+    fn done(&self, key: &str, what: &str, operation: uuid::Uuid) -> Outcome {
+        self.line("", || render::done(key, what, operation))
+    }
+
+    fn created_volume(&self, answer: &Answer<CreatedVolume>) -> Outcome {
+        let CreatedVolume { unchanged, volume } = &answer.result;
+        let outcome = self.line(&volume.name, || render::created_volume(answer));
+        if *unchanged {
+            return self.remark(outcome, || "it was there already, as asked\n".to_owned());
+        }
+        outcome
+    }
+
+    fn mounted(&self, answer: &Answer<Volume>) -> Outcome {
+        let volume = &answer.result;
+        self.line(volume.mountpoint.as_deref().unwrap_or_default(), || {
+            render::mounted(answer)
+        })
+    }
+
+    fn created_snapshot(&self, answer: &Answer<CreatedSnapshot>) -> Outcome {
+        let snapshot = &answer.result.snapshot;
+        let outcome = self.line(&snapshot.name, || render::created_snapshot(answer));
+        match snapshot.hold_microseconds {
+            Some(held) if !answer.result.unchanged => self.remark(outcome, || {
+                format!("writes waited {}\n", render::held(held))
+            }),
+            _ => outcome,
+        }
+    }
+
+    fn created_backup(&self, answer: &Answer<CreatedBackup>) -> Outcome {
+        let outcome = self.line(&answer.result.backup.url, || render::created_backup(answer));
+        self.remark(outcome, || render::backup_summary(&answer.result.summary))
+    }
+
+    fn verified(&self, answer: &Answer<Verification>) -> Outcome {
+        let mut outcome = match self.view {
+            View::Json => object(&render::verification(answer)),
+            _ => printed(render::verified(&answer.result)),
+        };
+        if !answer.result.problems.is_empty() {
+            outcome.status = Kind::Integrity.exit_code();
+        }
+        outcome
+    }
+
+    /// Each in its turn; one that fails does not keep the next.
+    fn delete(&self, names: &[String]) -> Outcome {
+        let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.long(|hear| self.client.delete_volume(name, hear)) {
+                Ok(_) => deleted.push(name.clone()),
+                Err(failure) => failures.push((name.clone(), failure)),
+            }
+        }
+        let stderr = failures
+            .iter()
+            .map(|(_, failure)| render::failure_text(failure))
+            .collect();
+        let stdout = match self.view {
+            View::Json => render::document(&render::deleted(&deleted, &failures)),
+            _ => "\n".repeat(deleted.len()),
+        };
+        Outcome {
+            stdout,
+            stderr,
+            status: status_of_many(&deleted, &failures),
+        }
+    }
+}
+
+/// Nothing done: the first failure's own status. Some done: partly.
+fn status_of_many(done: &[String], failures: &[(String, Failure)]) -> u8 {
+    match failures.first() {
+        None => 0,
+        Some((_, failure)) if done.is_empty() => failure.kind.exit_code(),
+        Some(_) => Kind::Partial.exit_code(),
+    }
+}
+
+fn printed(stdout: String) -> Outcome {
+    Outcome {
+        stdout,
+        ..Outcome::default()
+    }
+}
+
+fn object(value: &Value) -> Outcome {
+    printed(render::document(value))
+}
+
+fn note(text: &str) -> Outcome {
+    Outcome {
+        stderr: format!("{text}\n"),
+        ..Outcome::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
