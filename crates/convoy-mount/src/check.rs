@@ -102,7 +102,9 @@ mod tests {
         let check = || check_filesystem(file.path(), Filesystem::Ext4);
         assert_eq!(check().unwrap(), Checked::Clean);
         // Superblock and group descriptors overwritten: no automatic way back.
-        file.as_file().write_all_at(&[0xff; 64 << 10], 0).unwrap();
+        file.as_file()
+            .write_all_at(&vec![0xff; 64 << 10], 0)
+            .unwrap();
         let error = check().unwrap_err();
         assert!(
             matches!(error.kind(), Kind::Integrity | Kind::Failed),

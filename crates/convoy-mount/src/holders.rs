@@ -6,7 +6,6 @@
 
 use crate::mountinfo::{MountEntry, parse_mountinfo};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A process, and what it holds.
@@ -56,19 +55,18 @@ pub fn holders(device: (u32, u32)) -> Vec<Holder> {
     found.into_values().collect()
 }
 
-/// For messages: `: by nginx (pid 123: /mnt/x)`; empty if nobody was seen.
+/// For messages: ` by nginx (pid 123: /mnt/x)`; empty if nobody was seen.
 pub(crate) fn describe(holders: &[Holder]) -> String {
-    let mut text = String::new();
-    for (n, holder) in holders.iter().take(NAMED).enumerate() {
-        let begin = if n == 0 { " by " } else { ", " };
+    let named = holders.iter().take(NAMED).map(|holder| {
         let (comm, pid, target) = (&holder.comm, holder.pid, holder.target.display());
-        // Writing to a string does not fail.
-        let _: std::fmt::Result = write!(text, "{begin}{comm} (pid {pid}: {target})");
+        format!("{comm} (pid {pid}: {target})")
+    });
+    let named: Vec<String> = named.collect();
+    match holders.len() {
+        0 => String::new(),
+        all if all > NAMED => format!(" by {} and {} more", named.join(", "), all - NAMED),
+        _ => format!(" by {}", named.join(", ")),
     }
-    if holders.len() > NAMED {
-        let _: std::fmt::Result = write!(text, " and {} more", holders.len() - NAMED);
-    }
-    text
 }
 
 fn held_by(process: &Path, device: (u32, u32)) -> Option<PathBuf> {

@@ -40,6 +40,10 @@ pub struct Listed {
 
 /// What the kernel says about one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the kernel's flags, each with its own meaning"
+)]
 pub struct DeviceInfo {
     /// Its name.
     pub name: DmName,

@@ -1,12 +1,13 @@
 //! What can go wrong with a pool, with what to do about it.
 
-use crate::control::ControlError;
+use crate::control::{ControlError, Operation};
 use crate::metadata_snapshot::STALE_HINT;
 use crate::names::{DmName, InvalidDmName};
 use crate::status::StatusError;
 use crate::table::TableError;
 use convoy_fault::{Fault, Kind};
 use convoy_units::{DevId, TransactionId};
+use nix::errno::Errno;
 
 /// A failure of a pool or of one of its thin devices. Nothing is left half done unless the message says so.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +162,26 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Control {
+                source:
+                    ControlError::Ioctl {
+                        operation: Operation::Load,
+                        errno: Errno::EBUSY,
+                        ..
+                    },
+                ..
+            } => Some(
+                "another pool, file system or volume manager uses one of the devices: lsblk shows which".into(),
+            ),
+            Self::Control {
+                source:
+                    ControlError::Ioctl {
+                        operation: Operation::Load,
+                        errno: Errno::EINVAL,
+                        ..
+                    },
+                ..
+            } => Some("the kernel's log (dmesg) says what it did not like".into()),
             Self::Control { source, .. } => source.hint(),
             Self::Differs { name, .. } => Some(format!(
                 "if the device is a leftover, look at it with 'dmsetup table {name}' and remove it with 'dmsetup remove {name}'"

@@ -96,15 +96,15 @@ pub fn probe(path: &Path) -> Result<Option<Signature>, Error> {
     };
     let file = match open(path) {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            return Ok(found(
+            return Ok(Some(signature(
                 "something in use: it is mounted, or another device is made of it",
-            ));
+            )));
         }
         file => file.map_err(read)?,
     };
     let block = blockdev::first_block(&file).map_err(read)?;
     if has_thin_superblock(&block) {
-        return Ok(found("the metadata of a thin pool"));
+        return Ok(Some(signature("the metadata of a thin pool")));
     }
     run_blkid(path)
 }
@@ -149,8 +149,8 @@ pub fn is_thin_metadata(path: &Path) -> Result<bool, Error> {
         })
 }
 
-fn found(what: impl Into<String>) -> Option<Signature> {
-    Some(Signature { what: what.into() })
+fn signature(what: impl Into<String>) -> Signature {
+    Signature { what: what.into() }
 }
 
 /// Opens for reading; a block device exclusively, which fails with `EBUSY` while it is in use.
@@ -179,7 +179,9 @@ fn run_blkid(path: &Path) -> Result<Option<Signature>, Error> {
     match output.status.code() {
         Some(0) => Ok(described(&String::from_utf8_lossy(&output.stdout))),
         Some(2) => Ok(None),
-        Some(8) => Ok(found("several signatures that contradict each other")),
+        Some(8) => Ok(Some(signature(
+            "several signatures that contradict each other",
+        ))),
         status => Err(Error::Blkid {
             path: path.to_owned(),
             status: status.unwrap_or(-1),
@@ -209,7 +211,8 @@ fn described(export: &str) -> Option<Signature> {
         (None, None, None) => return None,
     };
     // A file's content must not speak in a terminal.
-    found(what.chars().filter(|c| !c.is_control()).collect::<String>())
+    let visible: String = what.chars().filter(|c| !c.is_control()).collect();
+    Some(signature(visible))
 }
 
 #[cfg(test)]
@@ -249,7 +252,7 @@ mod tests {
             "ext4",
         );
         check(|path, _| run("/usr/sbin/mkswap", &["-q"], path), "swap");
-        // XFS and btrfs by their magic numbers: their tools are not everywhere.
+        // btrfs by its magic number: its tools are not everywhere.
         check(
             |_, file| file.write_all_at(b"_BHRfS_M", 0x10040).unwrap(),
             "",
@@ -265,7 +268,7 @@ mod tests {
         label[20..24].copy_from_slice(&32_u32.to_le_bytes());
         label[24..32].copy_from_slice(b"LVM2 001");
         label[32..64].copy_from_slice(b"abcdefghijklmnopqrstuvwxyz012345");
-        let crc = lvm_crc(&label[20..]);
+        let crc = crc(0xf597_a6cf, &label[20..]);
         label[16..20].copy_from_slice(&crc.to_le_bytes());
         check(
             |_, file| file.write_all_at(&label, 512).unwrap(),
@@ -273,13 +276,56 @@ mod tests {
         );
     }
 
-    /// CRC-32 (reflected, polynomial 0xEDB88320) from LVM's initial value, not inverted at the end.
-    fn lvm_crc(bytes: &[u8]) -> u32 {
-        bytes.iter().fold(0xf597_a6cf, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-            })
+    /// CRC-32 (reflected, polynomial 0xEDB88320) from this initial value, not inverted at the end.
+    fn crc(initial: u32, bytes: &[u8]) -> u32 {
+        bytes.iter().fold(initial, |crc, byte| {
+            let step = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            (0..8).fold(crc ^ u32::from(*byte), step)
         })
+    }
+
+    #[test]
+    fn an_xfs() {
+        let mut superblock = [0_u8; 512];
+        superblock[..4].copy_from_slice(b"XFSB");
+        superblock[4..8].copy_from_slice(&4096_u32.to_be_bytes());
+        superblock[8..16].copy_from_slice(&16_384_u64.to_be_bytes());
+        superblock[80..84].copy_from_slice(&1_u32.to_be_bytes());
+        superblock[84..88].copy_from_slice(&4096_u32.to_be_bytes());
+        superblock[88..92].copy_from_slice(&4_u32.to_be_bytes());
+        superblock[96..100].copy_from_slice(&1000_u32.to_be_bytes());
+        superblock[100..102].copy_from_slice(&0xb4a5_u16.to_be_bytes());
+        superblock[102..104].copy_from_slice(&512_u16.to_be_bytes());
+        superblock[104..106].copy_from_slice(&512_u16.to_be_bytes());
+        superblock[106..108].copy_from_slice(&8_u16.to_be_bytes());
+        superblock[120..124].copy_from_slice(&[12, 9, 9, 3]);
+        superblock[124..128].copy_from_slice(&[12, 0, 0, 25]);
+        check(|_, file| file.write_all_at(&superblock, 0).unwrap(), "xfs");
+    }
+
+    #[test]
+    fn a_gpt() {
+        let last = SIZE / 512 - 1;
+        let mut disk = vec![0_u8; 34 * 512];
+        disk[446..462].copy_from_slice(&[0, 0, 2, 0, 0xee, 0, 0, 0, 1, 0, 0, 0, 255, 255, 1, 0]);
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let entries = !crc(!0, &disk[1024..1024 + 128 * 128]);
+        let header = &mut disk[512..604];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[8..12].copy_from_slice(&0x1_0000_u32.to_le_bytes());
+        header[12..16].copy_from_slice(&92_u32.to_le_bytes());
+        header[24..32].copy_from_slice(&1_u64.to_le_bytes());
+        header[32..40].copy_from_slice(&last.to_le_bytes());
+        header[40..48].copy_from_slice(&34_u64.to_le_bytes());
+        header[48..56].copy_from_slice(&(last - 33).to_le_bytes());
+        header[56..72].copy_from_slice(&[7; 16]);
+        header[72..80].copy_from_slice(&2_u64.to_le_bytes());
+        header[80..84].copy_from_slice(&128_u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128_u32.to_le_bytes());
+        header[88..92].copy_from_slice(&entries.to_le_bytes());
+        let sum = !crc(!0, header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+        check(|_, file| file.write_all_at(&disk, 0).unwrap(), "gpt");
     }
 
     #[test]

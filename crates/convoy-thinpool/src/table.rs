@@ -104,7 +104,8 @@ impl ThinTable {
     pub fn line(&self) -> TableLine {
         let mut params = format!("{} {}", self.pool, self.dev_id);
         if let Some(origin) = self.external_origin {
-            params.push_str(&format!(" {origin}"));
+            params.push(' ');
+            params.push_str(&origin.to_string());
         }
         line(Self::TARGET, self.len, params)
     }
@@ -254,7 +255,7 @@ mod tests {
         fn no_text_makes_it_panic(text in "[ -~]{0,80}", pool in any::<bool>()) {
             let target = if pool { "thin-pool" } else { "thin" };
             let line = line(target, Sectors(8), text);
-            let _ = (PoolTable::parse(&line), ThinTable::parse(&line));
+            drop((PoolTable::parse(&line), ThinTable::parse(&line)));
         }
     }
 }

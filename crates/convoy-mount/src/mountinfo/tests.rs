@@ -56,7 +56,7 @@ fn mangle(bytes: &[u8]) -> Vec<u8> {
 proptest! {
     #[test]
     fn nothing_makes_it_panic(text in any::<Vec<u8>>()) {
-        let _ = parse_mountinfo(&text);
+        drop(parse_mountinfo(&text));
     }
 
     #[test]

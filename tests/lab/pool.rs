@@ -1,0 +1,370 @@
+//! Thin pools on a real kernel: the conformance suite, signatures, loop devices, hold times.
+
+use anyhow::{Context, Result};
+use convoy_thinpool::conformance::{self, World};
+use convoy_thinpool::{
+    Control, KernelControl, Mode, Pool, PoolSpec, ThinSpec, blockdev, loopdev, signature,
+};
+use convoy_units::{Bytes, DataBlockSize, DevId, Sectors};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The lab's scratch disks: metadata, data, and one for a file system with state.
+pub(crate) const METADATA: &str = "/dev/ubda";
+pub(crate) const DATA: &str = "/dev/ubdb";
+const STATE: &str = "/dev/ubdc";
+
+pub(crate) fn control() -> Arc<dyn Control> {
+    Arc::new(KernelControl::open().expect("a kernel with device-mapper, as root"))
+}
+
+pub(crate) fn spec(n: u128) -> PoolSpec {
+    PoolSpec {
+        name: format!("lab-{n}").parse().unwrap(),
+        uuid: Uuid::from_u128(n),
+        metadata: METADATA.into(),
+        data: DATA.into(),
+        block_size: DataBlockSize::DEFAULT,
+        low_water: 16,
+        error_if_no_space: true,
+    }
+}
+
+pub(crate) fn thin(n: u64, size: Bytes) -> ThinSpec {
+    ThinSpec {
+        uuid: Uuid::from_u128(u128::from(n)),
+        dev_id: DevId::new(n).unwrap(),
+        size: size.sectors_floor(),
+        read_only: false,
+    }
+}
+
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(args)
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .output()
+        .with_context(|| program.to_owned())?;
+    anyhow::ensure!(output.status.success(), "{program} {args:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A file system to keep state on: the guest's own root cannot do direct IO.
+pub(crate) fn state_folder() -> PathBuf {
+    let folder = PathBuf::from("/run/lab-state");
+    if !folder.exists() {
+        std::fs::create_dir(&folder).unwrap();
+        run("mke2fs", &["-q", "-F", "-t", "ext4", STATE]).unwrap();
+        run("mount", &[STATE, "/run/lab-state"]).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_kernel_obeys_the_suite() {
+    conformance::run(&World {
+        control: control(),
+        metadata: METADATA.into(),
+        data: DATA.into(),
+        blank: Box::new(|| blockdev::zero_first_block(Path::new(METADATA)).unwrap()),
+    });
+}
+
+#[test]
+fn nodes_are_there_with_and_without_udev_and_named_for_people() {
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let pool = Pool::activate(control(), &spec(1)).unwrap();
+    pool.create_thin(DevId::new(1).unwrap()).unwrap();
+    let device = pool.activate_thin(&thin(1, Bytes::mib(100))).unwrap();
+    assert_eq!(blockdev::number_of(&device.node).unwrap(), device.number);
+    assert_eq!(blockdev::size(&device.node).unwrap(), Bytes::mib(100));
+    let by_name = Path::new("/dev/mapper").join(device.name.as_str());
+    // With udev running the link is udev's, and comes when it comes: we never wait for it.
+    let begin = Instant::now();
+    while !by_name.exists() && begin.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(blockdev::number_of(&by_name).unwrap(), device.number);
+    // A node that another device left behind is not trusted.
+    std::fs::remove_file(&device.node).unwrap();
+    run("mknod", &[device.node.to_str().unwrap(), "b", "98", "0"]).unwrap();
+    let again = pool.thin(Uuid::from_u128(1)).unwrap().unwrap();
+    assert_eq!(blockdev::number_of(&again.node).unwrap(), device.number);
+    pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
+    assert!(
+        std::fs::symlink_metadata(&by_name).is_err(),
+        "the link goes with the device"
+    );
+    pool.deactivate().unwrap();
+}
+
+#[test]
+fn devices_that_carry_something_are_refused() {
+    let carries = |expected: &str| {
+        let found = signature::probe(Path::new(STATE)).unwrap();
+        let what = found.map(|signature| signature.what);
+        assert!(
+            what.as_ref().is_some_and(|what| what.contains(expected)),
+            "{expected}: {what:?}"
+        );
+    };
+    state_folder();
+    carries("in use");
+    // The pool's own devices while it is up, and its metadata after.
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let pool = Pool::activate(control(), &spec(2)).unwrap();
+    for device in [METADATA, DATA] {
+        let what = signature::probe(Path::new(device)).unwrap().unwrap().what;
+        assert!(what.contains("in use"), "{device}: {what}");
+    }
+    pool.deactivate().unwrap();
+    let what = signature::probe(Path::new(METADATA)).unwrap().unwrap().what;
+    assert!(what.contains("thin pool"), "{what}");
+    signature::require_blank_metadata(Path::new(METADATA)).unwrap_err();
+    assert!(signature::is_thin_metadata(Path::new(METADATA)).unwrap());
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    signature::require_blank_metadata(Path::new(METADATA)).unwrap();
+}
+
+#[test]
+fn a_file_is_found_again_on_its_loop_device() {
+    let folder = state_folder();
+    let (file, moved) = (folder.join("loop-data"), folder.join("loop-moved"));
+    loopdev::create_file(&file, Bytes::gib(1)).unwrap();
+    assert_eq!(loopdev::find(&file).unwrap(), None);
+    let attached = loopdev::attach(&file).unwrap();
+    assert!(attached.direct_io, "ext4 has direct IO");
+    assert_eq!(loopdev::attach(&file).unwrap(), attached, "never twice");
+    // Found by inode: the path it was attached under may be another file by now.
+    std::fs::rename(&file, &moved).unwrap();
+    std::fs::write(&file, "another").unwrap();
+    assert_eq!(loopdev::find(&moved).unwrap(), Some(attached.clone()));
+    assert_eq!(loopdev::find(&file).unwrap(), None);
+    blockdev::zero_first_block(&attached.node).unwrap();
+    loopdev::detach(&attached.node).unwrap();
+    loopdev::detach(&attached.node).unwrap();
+    assert_eq!(loopdev::find(&moved).unwrap(), None);
+    let again = loopdev::attach(&moved).unwrap();
+    assert_eq!(loopdev::find(&moved).unwrap(), Some(again.clone()));
+    loopdev::detach(&again.node).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(&moved).unwrap();
+}
+
+#[test]
+fn discarding_gives_the_space_back_down_to_the_file() {
+    let folder = state_folder();
+    let files = [folder.join("pool-metadata"), folder.join("pool-data")];
+    loopdev::create_file(&files[0], Bytes::mib(16)).unwrap();
+    loopdev::create_file(&files[1], Bytes::gib(1)).unwrap();
+    let [metadata, data] = files
+        .each_ref()
+        .map(|file| loopdev::attach(file).unwrap().node);
+    let loop_spec = PoolSpec {
+        metadata: metadata.clone(),
+        data: data.clone(),
+        ..spec(3)
+    };
+    let pool = Pool::activate(control(), &loop_spec).unwrap();
+    pool.create_thin(DevId::new(1).unwrap()).unwrap();
+    let device = pool.activate_thin(&thin(1, Bytes::gib(1))).unwrap();
+    let of = format!("of={}", device.node.display());
+    run(
+        "dd",
+        &["if=/dev/urandom", &of, "bs=1M", "count=32", "conv=fsync"],
+    )
+    .unwrap();
+    let used = || pool.status().unwrap().usage().unwrap().data.used;
+    assert_eq!(used(), 16);
+    let blocks = || {
+        use std::os::unix::fs::MetadataExt;
+        run("sync", &[]).unwrap();
+        std::fs::metadata(&files[1]).unwrap().blocks() * 512
+    };
+    assert!(blocks() >= 32 << 20);
+    let whole = convoy_units::ByteRange {
+        begin: 0,
+        end: 1 << 30,
+    };
+    assert_eq!(
+        blockdev::discard(&device.node, whole).unwrap(),
+        blockdev::Discarded::Discarded
+    );
+    assert_eq!(used(), 0);
+    assert!(
+        blocks() < 1 << 20,
+        "{} bytes are left in the file",
+        blocks()
+    );
+    pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
+    pool.deactivate().unwrap();
+    for (node, file) in [metadata, data].iter().zip(&files) {
+        loopdev::detach(node).unwrap();
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn another_tenants_old_data_reads_as_zeros() {
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let pool = Pool::activate(control(), &spec(4)).unwrap();
+    let write = |node: &Path, bytes: &str| {
+        let of = format!("of={}", node.display());
+        run(
+            "dd",
+            &[
+                "if=/dev/urandom",
+                &of,
+                &format!("bs={bytes}"),
+                "count=1",
+                "conv=fsync",
+            ],
+        )
+        .unwrap();
+    };
+    for n in [1, 2] {
+        pool.create_thin(DevId::new(n).unwrap()).unwrap();
+        let device = pool.activate_thin(&thin(n, Bytes::mib(64))).unwrap();
+        write(&device.node, if n == 1 { "2M" } else { "4k" });
+        if n == 2 {
+            let bytes = run(
+                "sh",
+                &[
+                    "-c",
+                    &format!(
+                        "head -c 2097152 {} | tail -c +4097 | tr -d '\\0' | wc -c",
+                        device.node.display()
+                    ),
+                ],
+            );
+            assert_eq!(
+                bytes.unwrap().trim(),
+                "0",
+                "the rest of a new block is zero"
+            );
+        }
+        pool.deactivate_thin(Uuid::from_u128(u128::from(n)))
+            .unwrap();
+        pool.delete(DevId::new(n).unwrap()).unwrap();
+    }
+    pool.deactivate().unwrap();
+}
+
+#[test]
+fn writes_are_held_shortly_by_a_snapshot() {
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let pool = Pool::activate(control(), &spec(5)).unwrap();
+    pool.create_thin(DevId::new(1).unwrap()).unwrap();
+    let device = pool.activate_thin(&thin(1, Bytes::gib(2))).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut holds = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let of = format!("of={}", device.node.display());
+            while !stop.load(Ordering::Relaxed) {
+                run(
+                    "dd",
+                    &[
+                        "if=/dev/urandom",
+                        &of,
+                        "bs=64k",
+                        "count=400",
+                        "oflag=direct",
+                    ],
+                )
+                .unwrap();
+            }
+        });
+        let begin = Instant::now();
+        for n in 2..40 {
+            std::thread::sleep(Duration::from_millis(50));
+            let snapshot = DevId::new(n).unwrap();
+            let take = || pool.create_snapshot(snapshot, DevId::new(1).unwrap());
+            holds.push(pool.while_suspended(Uuid::from_u128(1), take).unwrap().1);
+            if begin.elapsed() > Duration::from_secs(20) {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    holds.sort();
+    let (median, most) = (holds[holds.len() / 2], holds[holds.len() - 1]);
+    println!(
+        "hold time of {} snapshots under writes: median {median:?}, most {most:?}",
+        holds.len()
+    );
+    assert!(most < Duration::from_secs(2));
+    assert_eq!(pool.status().unwrap().usage().unwrap().mode, Mode::Writable);
+    let status = pool.thin_status(Uuid::from_u128(1)).unwrap();
+    println!("{status:?}");
+    pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
+    pool.deactivate().unwrap();
+}
+
+#[test]
+fn a_full_pool_says_so_and_gets_well_by_deletion() {
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let control = control();
+    // A pool of 32 blocks on a linear slice of the data disk.
+    run(
+        "dmsetup",
+        &[
+            "create",
+            "lab-slice",
+            "--table",
+            &format!("0 131072 linear {DATA} 0"),
+        ],
+    )
+    .unwrap();
+    let small = PoolSpec {
+        data: "/dev/mapper/lab-slice".into(),
+        ..spec(6)
+    };
+    let pool = Pool::activate(control, &small).unwrap();
+    pool.create_thin(DevId::new(1).unwrap()).unwrap();
+    let device = pool.activate_thin(&thin(1, Bytes::gib(1))).unwrap();
+    let of = format!("of={}", device.node.display());
+    run(
+        "dd",
+        &["if=/dev/urandom", &of, "bs=1M", "count=100", "oflag=direct"],
+    )
+    .unwrap_err();
+    let usage = pool.status().unwrap().usage().unwrap().clone();
+    assert_eq!(usage.mode, Mode::OutOfDataSpace);
+    assert_eq!((usage.data.used, usage.data.total), (32, 32));
+    pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
+    pool.delete(DevId::new(1).unwrap()).unwrap();
+    assert_eq!(pool.status().unwrap().usage().unwrap().mode, Mode::Writable);
+    pool.deactivate().unwrap();
+    run("dmsetup", &["remove", "lab-slice"]).unwrap();
+}
+
+#[test]
+fn a_shrunken_thin_device_keeps_its_blocks() {
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let pool = Pool::activate(control(), &spec(7)).unwrap();
+    pool.create_thin(DevId::new(1).unwrap()).unwrap();
+    let device = pool.activate_thin(&thin(1, Bytes::mib(64))).unwrap();
+    let of = format!("of={}", device.node.display());
+    run(
+        "dd",
+        &["if=/dev/urandom", &of, "bs=1M", "count=16", "oflag=direct"],
+    )
+    .unwrap();
+    pool.resize_thin(Uuid::from_u128(1), Sectors(4096)).unwrap();
+    assert_eq!(blockdev::size(&device.node).unwrap(), Bytes::mib(2));
+    let status = pool.thin_status(Uuid::from_u128(1)).unwrap();
+    assert_eq!(
+        status,
+        convoy_thinpool::ThinStatus::Working {
+            mapped: Sectors(32_768),
+            highest: Some(Sectors(32_767))
+        }
+    );
+    pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
+    pool.deactivate().unwrap();
+}
