@@ -1,98 +1,116 @@
 //! The engine as a value: opened over a root directory, shared by threads, closed by dropping it.
 
+use crate::claims::Claims;
 use crate::config::Config;
-use crate::error::Error;
-use crate::model::{
-    BackupInfo, BackupOutcome, CreateVolume, Created, Info, SnapshotInfo, Verification, VolumeInfo,
-};
-use crate::operation::Operation;
-use convoy_fault::Kind;
-use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
-use std::path::Path;
+use crate::error::{Doing, Error};
+use crate::model::{Info, PoolInfo};
+use crate::root::Root;
+use crate::{pool, recovery};
+use convoy_catalog::Catalog;
+use convoy_thinpool::{Control, KernelControl, Pool};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
 
-/// stub
-#[derive(Debug)]
-pub struct Engine {}
-
-fn stub<T>() -> Result<T, Error> {
-    Err(Error::new(Kind::Unsupported, "not yet"))
+/// An open engine: a catalog, the pool it describes, and the verbs over both.
+///
+/// Verbs may be called from any number of threads. What they share is locked per volume and briefly, and
+/// the pool's transactions follow one another; a backup, restore or verification holds neither while it
+/// moves data. Dropping the engine leaves the pool active and volumes mounted, as a restarted daemon
+/// expects them; [`Engine::stop`] takes everything down.
+pub struct Engine {
+    pub(crate) catalog: Catalog,
+    pub(crate) pool: Pool,
+    pub(crate) pool_uuid: Uuid,
+    /// Held for the length of one pool transaction: intent, messages, transaction id, completion.
+    pub(crate) transactions: Mutex<()>,
+    /// Held by verbs that change a volume or its snapshots.
+    pub(crate) volumes: Claims,
+    /// Held by backups, by volume: the next one then finds the last one's result to build on.
+    pub(crate) backups: Claims,
+    /// Volumes whose device could not be brought up, and why.
+    pub(crate) broken: Mutex<BTreeMap<Uuid, String>>,
+    recovered: Vec<String>,
+    /// Last, so that the lock is given up when everything above is gone.
+    pub(crate) root: Root,
 }
 
-#[allow(missing_docs)]
-#[allow(clippy::all, unused_variables)]
 impl Engine {
-    pub fn open(config: Config) -> Result<Engine, Error> {
-        stub()
+    /// Opens the engine over `config.root`: makes or re-activates the pool, finishes or undoes what a
+    /// crash left half done, brings up every volume and mounts those that should be.
+    ///
+    /// A volume that cannot be brought up is reported as broken and stops nobody else.
+    ///
+    /// # Errors
+    /// `Busy` when another engine has this root; `Invalid` for settings that break a rule; `Conflict` for
+    /// a device that carries somebody's data, or settings that contradict the pool as it is;
+    /// `PoolUnhealthy` when pool and catalog disagree in a way recovery cannot explain: nothing is
+    /// changed then; `Unsupported` for a catalog of a newer version.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let control = KernelControl::open().doing(|| "opening the kernel's device mapper")?;
+        Self::open_with(config, Arc::new(control))
     }
+
+    /// [`Engine::open`] with a device mapper of the caller's: a model in tests.
+    pub fn open_with(config: &Config, control: Arc<dyn Control>) -> Result<Self, Error> {
+        let root = Root::lock(&config.root)?;
+        let catalog = Catalog::open(&root.catalog()).doing(|| "opening the catalog")?;
+        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, control)?;
+        let mut engine = Self {
+            catalog,
+            pool,
+            pool_uuid: record.uuid,
+            transactions: Mutex::default(),
+            volumes: Claims::default(),
+            backups: Claims::default(),
+            broken: Mutex::default(),
+            recovered: Vec::new(),
+            root,
+        };
+        engine.recovered = recovery::recover(&engine)?;
+        for line in &engine.recovered {
+            tracing::warn!("{line}");
+        }
+        Ok(engine)
+    }
+
+    /// Takes everything down: unmounts volumes, removes their devices and the pool's, detaches loop
+    /// devices. What should be mounted is mounted again at the next opening.
+    ///
+    /// # Errors
+    /// `Busy` when something is in use: what could be taken down before it, is.
+    pub fn stop(self) -> Result<(), Error> {
+        pool::take_down(self)
+    }
+
+    /// The engine and its pool at this moment. Asks the kernel for the pool's status without making it
+    /// commit.
+    ///
+    /// # Errors
+    /// `PoolUnhealthy` when the kernel does not answer for the pool.
     pub fn info(&self) -> Result<Info, Error> {
-        stub()
+        Ok(Info {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            root: self.root.path().to_owned(),
+            host: self.catalog.host(),
+            pool: self.pool_info()?,
+            recovered: self.recovered.clone(),
+        })
     }
-    pub fn create_volume(
-        &self,
-        request: &CreateVolume,
-        op: &Operation<'_>,
-    ) -> Result<Created<VolumeInfo>, Error> {
-        stub()
+
+    fn pool_info(&self) -> Result<PoolInfo, Error> {
+        let record = self.pool_record()?;
+        let status = self
+            .pool
+            .status()
+            .doing(|| "asking the kernel for the pool's status")?;
+        Ok(pool::describe(record, &status))
     }
-    pub fn delete_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
-        stub()
-    }
-    pub fn mount_volume(
-        &self,
-        name: &VolumeName,
-        target: Option<&Path>,
-        op: &Operation<'_>,
-    ) -> Result<VolumeInfo, Error> {
-        stub()
-    }
-    pub fn unmount_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
-        stub()
-    }
-    pub fn volumes(&self) -> Result<Vec<VolumeInfo>, Error> {
-        stub()
-    }
-    pub fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, Error> {
-        stub()
-    }
-    pub fn create_snapshot(
-        &self,
-        volume: &VolumeName,
-        name: Option<&SnapshotName>,
-        op: &Operation<'_>,
-    ) -> Result<Created<SnapshotInfo>, Error> {
-        stub()
-    }
-    pub fn delete_snapshot(&self, snapshot: &SnapshotRef, op: &Operation<'_>) -> Result<(), Error> {
-        stub()
-    }
-    pub fn snapshots(&self, volume: Option<&VolumeName>) -> Result<Vec<SnapshotInfo>, Error> {
-        stub()
-    }
-    pub fn snapshot(&self, snapshot: &SnapshotRef) -> Result<SnapshotInfo, Error> {
-        stub()
-    }
-    pub fn create_backup(
-        &self,
-        snapshot: &SnapshotRef,
-        destination: &str,
-        op: &Operation<'_>,
-    ) -> Result<BackupOutcome, Error> {
-        stub()
-    }
-    pub fn delete_backup(&self, url: &str, op: &Operation<'_>) -> Result<(), Error> {
-        stub()
-    }
-    pub fn backups(
-        &self,
-        destination: &str,
-        volume_name: Option<&VolumeName>,
-    ) -> Result<Vec<BackupInfo>, Error> {
-        stub()
-    }
-    pub fn backup(&self, url: &str) -> Result<BackupInfo, Error> {
-        stub()
-    }
-    pub fn verify_backup(&self, url: &str, op: &Operation<'_>) -> Result<Verification, Error> {
-        stub()
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({})", self.root.path().display())
     }
 }

@@ -41,20 +41,6 @@ impl Error {
         }
     }
 
-    /// A failure of the operating system.
-    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
-        let kind = match source.kind() {
-            std::io::ErrorKind::PermissionDenied => Kind::NotPermitted,
-            _ => Kind::Failed,
-        };
-        Self {
-            what: what.into(),
-            kind,
-            hint: None,
-            source: Some(Box::new(source)),
-        }
-    }
-
     /// The same with what to do next.
     #[must_use]
     pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Self {
@@ -62,9 +48,9 @@ impl Error {
         self
     }
 
-    /// The same as another kind: where the caller knows better what a column's failure means here.
+    /// The same as another kind, where the caller knows better than a column what its failure means here.
     #[must_use]
-    pub(crate) fn as_kind(mut self, kind: Kind) -> Self {
+    pub(crate) fn being(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }

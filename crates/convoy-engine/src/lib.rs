@@ -9,21 +9,23 @@
 //! repository. The order in which they are told things is the whole of its safety, and is written down
 //! where it happens: `docs/architecture.md` has the map.
 
-// mod backup;
+mod backup;
+mod claims;
 mod config;
-// mod destination;
+mod destination;
 mod engine;
 mod error;
 mod model;
 mod operation;
 mod options;
-// mod pool;
-// mod recovery;
-// mod resolve;
-// mod restore;
-// mod snapshot;
-// mod transaction;
-// mod volume;
+mod pool;
+mod recovery;
+mod resolve;
+mod restore;
+mod root;
+mod snapshot;
+mod transaction;
+mod volume;
 
 pub use config::{Config, PoolConfig};
 pub use engine::Engine;

@@ -230,6 +230,12 @@ pub struct BackupInfo {
     pub host: Uuid,
     /// The operation that made it.
     pub operation: Uuid,
+    /// Bytes in blocks that had changed since its base, or that were mapped when it had none.
+    pub changed: Bytes,
+    /// Bytes read from the snapshot.
+    pub read: Bytes,
+    /// Bytes of chunks the repository did not have, before compression.
+    pub new: Bytes,
     /// Bytes it added to the repository.
     pub stored: Bytes,
     /// Free text of the user.

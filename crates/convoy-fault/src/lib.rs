@@ -97,6 +97,18 @@ pub trait Fault: std::error::Error {
     }
 }
 
+/// Of the operating system's failures only those have a kind of their own that mean the same everywhere.
+/// `NotFound` does not: a missing file of ours is not the thing the caller named.
+impl Fault for std::io::Error {
+    fn kind(&self) -> Kind {
+        match self.kind() {
+            std::io::ErrorKind::PermissionDenied => Kind::NotPermitted,
+            std::io::ErrorKind::ResourceBusy => Kind::Busy,
+            _ => Kind::Failed,
+        }
+    }
+}
+
 /// The message of an error and of everything that caused it, joined by `: `.
 ///
 /// Each `Display` says only its own part, so the chain is put together once, at the edge.

@@ -47,6 +47,7 @@ pub struct TransactionId(pub u64);
 
 impl TransactionId {
     /// The id after this one.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }

@@ -1,0 +1,162 @@
+//! Where backups go: from what a caller names to an open repository of known identity.
+
+use crate::engine::Engine;
+use crate::error::{Doing, Error};
+use convoy_catalog::{Change, Destination};
+use convoy_fault::{Fault, Kind};
+use convoy_names::DestinationName;
+use convoy_objectstore::Location;
+use convoy_repository::{CreateOptions, OpenOptions, Repository};
+use jiff::Timestamp;
+
+/// A destination with its repository open.
+pub(crate) struct OpenDestination {
+    /// As it stands in backup URLs.
+    pub(crate) location: Location,
+    pub(crate) repository: Repository,
+}
+
+/// What to do where no repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Make one, unless one was there before.
+    Create,
+    /// It is an error.
+    Refuse,
+}
+
+impl Engine {
+    /// Opens the repository at a destination given by URL or name.
+    ///
+    /// A destination that was used before and has no repository now, or another one, is refused: an
+    /// unmounted share leaves an empty directory that looks like a new destination.
+    pub(crate) fn open_destination(
+        &self,
+        destination: &str,
+        missing: Missing,
+    ) -> Result<OpenDestination, Error> {
+        self.open_location(&self.locate(destination)?, missing)
+    }
+
+    /// [`Engine::open_destination`] for a location already parsed.
+    pub(crate) fn open_location(
+        &self,
+        location: &Location,
+        missing: Missing,
+    ) -> Result<OpenDestination, Error> {
+        let location = location.normalised();
+        let url = location.to_string();
+        let known = self
+            .catalog
+            .destination_by_url(&url)
+            .doing(|| format!("looking for destination {url}"))?;
+        // A folder that is not there is the destination's failure, never "no backup yet".
+        let store = match convoy_objectstore::open(&location) {
+            Ok(store) => store,
+            Err(error) => {
+                let missing = error.kind() == Kind::NotFound;
+                let error = Error::of(format!("opening destination {url}"), error);
+                return Err(if missing {
+                    error.being(Kind::DestinationUnavailable)
+                } else {
+                    error
+                });
+            }
+        };
+        let options = OpenOptions {
+            cache_dir: known
+                .as_ref()
+                .map(|known| self.root.cache(known.repository)),
+            ..OpenOptions::default()
+        };
+        let repository = match Repository::open(store.clone(), &options) {
+            Ok(repository) => repository,
+            Err(error) if error.kind() == Kind::NotFound => match (&known, missing) {
+                (Some(known), _) => return Err(gone(&url, known)),
+                (None, Missing::Create) => {
+                    let options = CreateOptions {
+                        host: self.catalog.host(),
+                        ..CreateOptions::default()
+                    };
+                    Repository::create(store, &options)
+                        .doing(|| format!("making a repository at {url}"))?
+                }
+                (None, Missing::Refuse) => {
+                    return Err(Error::of(format!("opening the repository at {url}"), error));
+                }
+            },
+            Err(error) => return Err(Error::of(format!("opening the repository at {url}"), error)),
+        };
+        match known {
+            Some(known) if known.repository != repository.id() => {
+                let what = format!(
+                    "destination {url} holds repository {}, but it was {} before",
+                    repository.id(),
+                    known.repository
+                );
+                return Err(Error::new(Kind::DestinationUnavailable, what)
+                    .hinting("check that the right share is mounted there"));
+            }
+            None if missing == Missing::Create => self.remember(&url, &repository)?,
+            Some(_) | None => (),
+        }
+        Ok(OpenDestination {
+            location,
+            repository,
+        })
+    }
+
+    fn remember(&self, url: &str, repository: &Repository) -> Result<(), Error> {
+        let destination = Destination {
+            name: None,
+            url: url.to_owned(),
+            repository: repository.id(),
+            created: Timestamp::now(),
+        };
+        self.catalog
+            .apply(&[Change::PutDestination(destination)])
+            .doing(|| format!("remembering destination {url}"))
+    }
+
+    /// The location of a destination given by URL or by name.
+    fn locate(&self, destination: &str) -> Result<Location, Error> {
+        if destination.is_empty() {
+            return Err(
+                Error::new(Kind::Invalid, "Destination URL hasn't been specified")
+                    .hinting("give one with --dest, such as vfs:///mnt/backups"),
+            );
+        }
+        let parse = |url: &str| {
+            url.parse::<Location>()
+                .doing(|| format!("reading destination {url:?}"))
+        };
+        if destination.contains("://") {
+            return parse(destination);
+        }
+        let name: DestinationName = destination.parse().map_err(|_| {
+            let what = format!("{destination:?} is neither a destination's URL nor a name");
+            Error::new(Kind::Invalid, what).hinting("a URL is such as vfs:///mnt/backups")
+        })?;
+        let known = self
+            .catalog
+            .destination_by_name(&name)
+            .doing(|| format!("looking for destination {name}"))?
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("there is no destination named {name}"),
+                )
+            })?;
+        parse(&known.url)
+    }
+}
+
+fn gone(url: &str, known: &Destination) -> Error {
+    let what = format!(
+        "destination {url} held repository {} before, and there is none now",
+        known.repository
+    );
+    Error::new(Kind::DestinationUnavailable, what).hinting(
+        "is the share mounted? Nothing was written; a repository given up for good needs another path",
+    )
+}

@@ -1,0 +1,274 @@
+//! The verbs on snapshots: create, delete, list, inspect.
+
+use crate::engine::Engine;
+use crate::error::{Doing, Error};
+use crate::model::{Created, SnapshotInfo};
+use crate::operation::{Operation, Phase};
+use crate::resolve::describe_snapshot;
+use crate::volume::short;
+use convoy_catalog as catalog;
+use convoy_catalog::{Action, Change};
+use convoy_fault::Kind;
+use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
+use convoy_thinpool::{ThinDevice, ThinSpec};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+impl Engine {
+    /// Takes a snapshot of a volume, mounted or not: what a power cut at this instant would leave, or
+    /// better, since the filesystem is flushed and frozen first.
+    ///
+    /// Writes to the volume are held from the suspend to the resume of its device, which is measured and
+    /// told in the answer. The flush of dirty pages happens before, while writes go on.
+    ///
+    /// # Errors
+    /// `NotFound` for the volume; `Conflict` when the name is taken; `PoolFull` and `PoolUnhealthy` from
+    /// the pool. On every error the volume runs on and no snapshot remains.
+    pub fn create_snapshot(
+        &self,
+        volume: &VolumeName,
+        name: Option<&SnapshotName>,
+        op: &Operation<'_>,
+    ) -> Result<Created<SnapshotInfo>, Error> {
+        let (_claim, volume) = self.claim_ready(volume)?;
+        let uuid = Uuid::now_v7();
+        let name = match name {
+            Some(name) => name.clone(),
+            None => format!("snapshot-{}", short(uuid))
+                .parse()
+                .expect("letters, a dash and digits"),
+        };
+        let _span =
+            tracing::info_span!("snapshot", volume = %volume.name, snapshot = %name, operation = %op.id)
+                .entered();
+        if let Some(taken) = self
+            .catalog
+            .snapshot_by_name(&name)
+            .doing(|| format!("looking for snapshot {name}"))?
+        {
+            if taken.op == op.id && taken.volume == volume.uuid {
+                return Ok(Created::Unchanged(describe_snapshot(&volume, taken)));
+            }
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("Snapshot name {name} already exists"),
+            )
+            .hinting("snapshot names are unique among all volumes: choose another"));
+        }
+        let dev_id = self
+            .catalog
+            .allocate_dev_id(self.pool_uuid)
+            .doing(|| format!("allocating a thin device for snapshot {name}"))?;
+        let snapshot = catalog::Snapshot {
+            uuid,
+            volume: volume.uuid,
+            pool: volume.pool,
+            name,
+            dev_id,
+            size: volume.size,
+            state: catalog::SnapshotState::Creating,
+            created: Timestamp::now(),
+            labels: BTreeMap::new(),
+            op: op.id,
+            hold_micros: None,
+        };
+        op.phase(Phase::Snapshotting);
+        let snapshot = self.take(&volume, snapshot, op)?;
+        tracing::info!(hold_micros = snapshot.hold_micros, "snapshot taken");
+        Ok(Created::New(describe_snapshot(&volume, snapshot)))
+    }
+
+    fn take(
+        &self,
+        volume: &catalog::Volume,
+        mut snapshot: catalog::Snapshot,
+        op: &Operation<'_>,
+    ) -> Result<catalog::Snapshot, Error> {
+        // Nobody is held by this flush; what it writes need not be written inside the suspension.
+        if let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
+            convoy_mount::sync_filesystem(&target)
+                .doing(|| format!("flushing volume {} before its snapshot", volume.name))?;
+        }
+        let (dev_id, origin) = (snapshot.dev_id, volume.dev_id);
+        let begun = [Change::PutSnapshot(snapshot.clone())];
+        let hold = self.transact(
+            op.id,
+            "take a snapshot",
+            vec![Action::CreateSnapshot { dev_id, origin }],
+            &begun,
+            || {
+                let ((), hold) = self
+                    .pool
+                    .while_suspended(volume.uuid, || self.pool.create_snapshot(dev_id, origin))
+                    .doing(|| {
+                        format!(
+                            "taking snapshot {} of volume {}",
+                            snapshot.name, volume.name
+                        )
+                    })?;
+                Ok(u64::try_from(hold.as_micros()).unwrap_or(u64::MAX))
+            },
+            |hold, changes| {
+                for change in changes {
+                    if let Change::PutSnapshot(row) = change {
+                        row.hold_micros = Some(*hold);
+                    }
+                }
+            },
+        )?;
+        snapshot.state = catalog::SnapshotState::Ready;
+        snapshot.hold_micros = Some(hold);
+        Ok(snapshot)
+    }
+
+    /// Deletes a snapshot. Later backups that would have built on it are made in full, and are correct.
+    ///
+    /// Killed in the middle, the deletion is finished at the next opening.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` while it is being backed up or is the base of a running backup.
+    pub fn delete_snapshot(
+        &self,
+        reference: &SnapshotRef,
+        op: &Operation<'_>,
+    ) -> Result<(), Error> {
+        let (volume, snapshot) = self.find_snapshot(reference)?;
+        let _claim = self.volumes.claim(volume.uuid);
+        let _span =
+            tracing::info_span!("snapshot delete", snapshot = %snapshot.name, operation = %op.id)
+                .entered();
+        let snapshot = self.reread(&snapshot)?;
+        self.destroy_snapshot(&snapshot, op)?;
+        tracing::info!("snapshot deleted");
+        Ok(())
+    }
+
+    /// The snapshot as it is under a claim on its volume.
+    pub(crate) fn reread(&self, seen: &catalog::Snapshot) -> Result<catalog::Snapshot, Error> {
+        self.catalog
+            .snapshot(seen.uuid)
+            .doing(|| format!("looking for snapshot {}", seen.name))?
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("snapshot {} was deleted in this moment", seen.name),
+                )
+            })
+    }
+
+    /// Deletes a snapshot, from whatever point an earlier try reached.
+    pub(crate) fn destroy_snapshot(
+        &self,
+        snapshot: &catalog::Snapshot,
+        op: &Operation<'_>,
+    ) -> Result<(), Error> {
+        self.refuse_pinned(snapshot)?;
+        let doing = || format!("deleting snapshot {}", snapshot.name);
+        let doomed = catalog::Snapshot {
+            state: catalog::SnapshotState::Deleting,
+            ..snapshot.clone()
+        };
+        self.catalog
+            .apply(&[Change::PutSnapshot(doomed)])
+            .doing(doing)?;
+        op.phase(Phase::Discarding);
+        self.empty_snapshot(snapshot);
+        self.pool.deactivate_thin(snapshot.uuid).doing(doing)?;
+        let actions = vec![Action::Delete {
+            dev_id: snapshot.dev_id,
+        }];
+        self.transact(
+            op.id,
+            "delete a snapshot",
+            actions.clone(),
+            &[],
+            || self.delete_devices(&actions),
+            |(), _| (),
+        )
+    }
+
+    /// Refuses to take away a snapshot that a running backup reads or compares with.
+    pub(crate) fn refuse_pinned(&self, snapshot: &catalog::Snapshot) -> Result<(), Error> {
+        let pins = self.catalog.pins().doing(|| "reading pins")?;
+        match pins.into_iter().find(|pin| pin.snapshot == snapshot.uuid) {
+            Some(pin) => {
+                let what = format!("snapshot {} is in use: {}", snapshot.name, pin.why);
+                Err(Error::new(Kind::Busy, what).hinting("try again when that is done"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Brings a snapshot's device up; read-only unless it is about to be discarded.
+    pub(crate) fn activate_snapshot(
+        &self,
+        snapshot: &catalog::Snapshot,
+        read_only: bool,
+    ) -> Result<ThinDevice, Error> {
+        let size = snapshot.size.sectors_floor();
+        let spec = ThinSpec {
+            uuid: snapshot.uuid,
+            dev_id: snapshot.dev_id,
+            size,
+            read_only,
+        };
+        self.pool
+            .activate_thin(&spec)
+            .doing(|| format!("activating snapshot {}", snapshot.name))
+    }
+
+    /// As [`Engine::empty`] for volumes: an economy, nothing depends on it.
+    pub(crate) fn empty_snapshot(&self, snapshot: &catalog::Snapshot) {
+        if !self.passes_discards_down() {
+            return;
+        }
+        let emptied = self
+            .activate_snapshot(snapshot, false)
+            .and_then(|device| self.discard(&device, snapshot.size));
+        let down = self
+            .pool
+            .deactivate_thin(snapshot.uuid)
+            .doing(|| "deactivating it");
+        if let Err(error) = emptied.and(down) {
+            let error = convoy_fault::chain(&error);
+            tracing::warn!(snapshot = %snapshot.name, "not discarded before deletion: {error}");
+        }
+    }
+
+    /// The snapshots of one volume, or of all, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound` for the volume.
+    pub fn snapshots(&self, volume: Option<&VolumeName>) -> Result<Vec<SnapshotInfo>, Error> {
+        let volumes = match volume {
+            Some(name) => vec![self.find_volume(name)?],
+            None => self.catalog.volumes().doing(|| "reading volumes")?,
+        };
+        let mut all = Vec::new();
+        for volume in volumes {
+            let snapshots = self
+                .catalog
+                .snapshots_of(volume.uuid)
+                .doing(|| format!("reading the snapshots of volume {}", volume.name))?;
+            all.extend(
+                snapshots
+                    .into_iter()
+                    .map(|snapshot| describe_snapshot(&volume, snapshot)),
+            );
+        }
+        // Identities of version 7 sort by the time they were made, which clocks set back cannot confuse
+        // within a process.
+        all.sort_by_key(|snapshot| snapshot.uuid);
+        Ok(all)
+    }
+
+    /// One snapshot.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn snapshot(&self, reference: &SnapshotRef) -> Result<SnapshotInfo, Error> {
+        let (volume, snapshot) = self.find_snapshot(reference)?;
+        Ok(describe_snapshot(&volume, snapshot))
+    }
+}
