@@ -1,0 +1,168 @@
+//! A daemon of one test: started over a root folder, asked through the command line, killed at will.
+
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::command::{Ran, run};
+use crate::programs;
+
+/// How long a daemon may take to answer, or to end: a guest on a busy machine is slow.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running daemon; dropping it kills it, and leaves its pool and mounts as a crash would.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `convoyd` over `root`, with further words such as `--driver-opts dm.fs=ext4`, and waits
+    /// until its socket answers. Its socket and log lie beside `root`.
+    ///
+    /// # Panics
+    ///
+    /// When it ends, or does not answer within a minute; with its log.
+    #[track_caller]
+    pub fn start(root: &Path, words: &[&str]) -> Self {
+        let daemon = Self::spawn(root, words);
+        let start = Instant::now();
+        let mut daemon = daemon;
+        while UnixStream::connect(&daemon.socket).is_err() {
+            let ended = daemon.child.try_wait().expect("our own child can be asked");
+            assert!(
+                ended.is_none(),
+                "convoyd ended: {ended:?}\n{}",
+                daemon.log()
+            );
+            assert!(
+                start.elapsed() < PATIENCE,
+                "convoyd does not answer\n{}",
+                daemon.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        daemon
+    }
+
+    /// Starts `convoyd` where it is expected to refuse, and returns its exit status and log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within a minute.
+    #[track_caller]
+    pub fn refuse(root: &Path, words: &[&str]) -> (Option<i32>, String) {
+        let mut daemon = Self::spawn(root, words);
+        let code = daemon.wait();
+        (code, daemon.log())
+    }
+
+    #[track_caller]
+    fn spawn(root: &Path, words: &[&str]) -> Self {
+        let (socket, log) = (root.with_extension("sock"), root.with_extension("log"));
+        let stderr = File::options().create(true).append(true).open(&log);
+        let child = Command::new(programs().join("convoyd"))
+            .arg("--root")
+            .arg(root)
+            .arg("--socket")
+            .arg(&socket)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr.expect("the root's folder can be written"))
+            .spawn()
+            .expect("convoyd was built and can be started");
+        Self { child, socket, log }
+    }
+
+    /// Runs `convoy` with these words against this daemon.
+    #[track_caller]
+    pub fn convoy(&self, words: &[&str]) -> Ran {
+        run(self.command().args(words))
+    }
+
+    /// A `convoy` command against this daemon, for a test that starts it itself.
+    #[track_caller]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(programs().join("convoy"));
+        command.env("CONVOY_SOCKET", &self.socket);
+        command
+    }
+
+    /// The socket it serves.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The daemon's process, for `/proc/<pid>`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All it has logged so far, over restarts too.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Peak resident memory so far, in bytes (`VmHWM` of proc(5)).
+    ///
+    /// # Panics
+    ///
+    /// When the daemon is gone.
+    #[track_caller]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("the kernel tells VmHWM in KiB") * 1024
+    }
+
+    /// Asks it to end, as a service manager does, and returns its exit status.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within a minute.
+    #[track_caller]
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = i32::try_from(self.pid()).expect("process ids fit");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("our own child can be signalled");
+        self.wait()
+    }
+
+    /// Ends it with SIGKILL: nothing is finished, nothing undone.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child can be asked") {
+                return status.code();
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "convoyd does not end\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
