@@ -1,7 +1,7 @@
 //! Prints which thin blocks differ between two devices of a pool.
 //!
 //! Usage: `thin_diff METADATA LEFT RIGHT [HELD_ROOT]`. METADATA is a metadata device or an image of one, LEFT a
-//! device id or `-` for nothing. Without HELD_ROOT the pool must not be active; with it (the block that the
+//! device id or `-` for nothing. Without `HELD_ROOT` the pool must not be active; with it (the block that the
 //! pool's status names after `reserve_metadata_snap`) it may be. One line a range: kind, begin, length.
 //! The last line is `end` and the cost; without it the answer is not whole.
 #![expect(

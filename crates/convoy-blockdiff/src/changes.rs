@@ -81,10 +81,10 @@ impl ChangeList {
         *blocks += range.len();
         match &mut self.last {
             Some(Change::Copy(last)) if !change.is_hole() && last.end == range.begin => {
-                last.end = range.end
+                last.end = range.end;
             }
             Some(Change::Hole(last)) if change.is_hole() && last.end == range.begin => {
-                last.end = range.end
+                last.end = range.end;
             }
             _ => {
                 self.store_last();

@@ -37,11 +37,11 @@ impl<'v, S: BlockSource> Side<'v, S> {
 }
 
 /// The leaves of a side that is compared with nothing.
-pub(crate) fn all_leaves<'v, S: BlockSource>(
-    view: &'v View<S>,
+pub(crate) fn all_leaves<S: BlockSource>(
+    view: &View<S>,
     dev_id: DevId,
     root: MetadataBlock,
-) -> Result<Runs<'v, S>, Error> {
+) -> Result<Runs<'_, S>, Error> {
     let mut side = Side::open(view, dev_id, root)?;
     while side.height > 0 {
         side.expand()?;
@@ -50,11 +50,11 @@ pub(crate) fn all_leaves<'v, S: BlockSource>(
 }
 
 /// Both sides' leaves without those that are common, and how many subtrees were taken from both.
-pub(crate) fn own_leaves<'v, S: BlockSource>(
-    view: &'v View<S>,
+pub(crate) fn own_leaves<S: BlockSource>(
+    view: &View<S>,
     left: (DevId, MetadataBlock),
     right: (DevId, MetadataBlock),
-) -> Result<(Runs<'v, S>, Runs<'v, S>, u64), Error> {
+) -> Result<(Runs<'_, S>, Runs<'_, S>, u64), Error> {
     let mut left = Side::open(view, left.0, left.1)?;
     let mut right = Side::open(view, right.0, right.1)?;
     let mut common = prune(view, &mut left, &mut right);

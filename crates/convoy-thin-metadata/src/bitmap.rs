@@ -10,6 +10,9 @@ pub struct Bitmap {
 
 impl Bitmap {
     /// The empty set of numbers below `limit`.
+    ///
+    /// # Panics
+    /// If the machine cannot address `limit` bits.
     pub fn new(limit: u64) -> Self {
         let words = usize::try_from(limit.div_ceil(64)).expect("a bit per block fits the memory");
         Self {

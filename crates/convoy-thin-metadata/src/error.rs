@@ -299,10 +299,9 @@ impl Fault for Error {
             },
             Self::Read { .. } => Kind::PoolUnhealthy,
             Self::Damaged(_) | Self::Blank => Kind::Integrity,
-            Self::Foreign(_) => Kind::Conflict,
+            Self::Foreign(_) | Self::NotHeld { .. } => Kind::Conflict,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::NoDevice { .. } => Kind::NotFound,
-            Self::NotHeld { .. } => Kind::Conflict,
             Self::Changed => Kind::Busy,
         }
     }

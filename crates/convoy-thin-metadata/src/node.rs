@@ -161,9 +161,8 @@ fn layout<'a>(
         return Err(Rule::EntryCount { entries, max });
     }
     let count = entries as usize;
-    let (keys, values) = <[U64]>::ref_from_prefix_with_elems(body, room)
-        .ok()
-        .expect("the room for keys and values was checked against the body");
+    let (keys, values) =
+        <[U64]>::ref_from_prefix_with_elems(body, room).map_err(|_| Rule::MaxEntries { max })?;
     Ok((
         keys.get(..count)
             .expect("the entry count was checked against the room"),

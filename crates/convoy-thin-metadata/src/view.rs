@@ -9,6 +9,7 @@ use crate::source::{Block, BlockSource};
 use crate::superblock::{Superblock, SuperblockState, parse, read_superblock};
 use crate::walk::{Walk, value_size};
 use convoy_units::{DevId, MetadataBlock};
+use std::collections::BTreeSet;
 
 /// How often the live superblock is read anew when the kernel may be writing it at the same moment.
 const LIVE_TRIES: usize = 16;
@@ -192,25 +193,14 @@ impl<S: BlockSource> View<S> {
     /// # Errors
     /// Any damage in the device tree or the details tree, such as a device that only one of them has.
     pub fn devices(&self) -> Result<Vec<DeviceDetails>, Error> {
-        let roots = self.list(Tree::Devices, self.superblock.mapping_root, |dev_id, _| {
-            dev_id
-        })?;
+        let devices_root = self.superblock.mapping_root;
+        let roots = self.list(Tree::Devices, devices_root, |dev_id, _| dev_id)?;
+        let roots = BTreeSet::from_iter(roots);
         let details_root = self.superblock.details_root;
         let details = self.list(Tree::Details, details_root, DeviceDetails::parse)?;
-        let mut found = details.iter().map(|details| details.dev_id);
-        let mut expected = roots.iter().copied();
-        loop {
-            match (expected.next(), found.next()) {
-                (None, None) => break,
-                (left, right) if left == right => {}
-                (Some(left), right) if right.is_none_or(|right| left < right) => {
-                    return Err(key_sets(left, true, details_root));
-                }
-                (_, right) => {
-                    let dev_id = right.expect("the two differ and the left one is not the lesser");
-                    return Err(key_sets(dev_id, false, details_root));
-                }
-            }
+        let found: BTreeSet<DevId> = details.iter().map(|details| details.dev_id).collect();
+        if let Some(dev_id) = roots.symmetric_difference(&found).next() {
+            return Err(key_sets(*dev_id, roots.contains(dev_id), details_root));
         }
         self.check_unchanged()?;
         Ok(details)

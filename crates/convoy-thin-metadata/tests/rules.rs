@@ -2,6 +2,12 @@
 //!
 //! Each case breaks one thing in an otherwise healthy image and expects exactly that rule; take the rule's check
 //! out of the reader and its case fails.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 use convoy_testkit::thin::{BlockType, Image, ImageOptions, PoolModel};
 use convoy_thin_metadata::{

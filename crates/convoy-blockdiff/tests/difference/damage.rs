@@ -46,7 +46,7 @@ fn check(harm: impl FnOnce(&PoolModel, &mut Image), expected: impl FnOnce(Rule) 
     harm(&pool, &mut image);
     match ask(MemorySource::new(image.bytes)) {
         Err(MetadataError::Damaged(Damage { rule, .. })) => {
-            assert!(expected(rule), "another rule: {rule}")
+            assert!(expected(rule), "another rule: {rule}");
         }
         other => panic!("not noticed: {other:?}"),
     }

@@ -58,7 +58,9 @@ proptest! {
         // The device and details trees are one leaf each for so few devices: 2 blocks a lookup.
         reads.store(0, Ordering::SeqCst);
         let mut levels = [pool.levels(left), pool.levels(right)];
-        levels.iter_mut().for_each(|levels| levels.reverse());
+        for levels in &mut levels {
+            levels.reverse();
+        }
         let empty = BTreeSet::new();
         let [a, b] = &levels;
         let own: u64 = (0..a.len().max(b.len()))
@@ -123,7 +125,7 @@ fn shapes() {
         |pool| fill(pool, 0, 500),
         |pool| {
             pool.discard(1, 0, 500);
-            fill(pool, 5000, 500)
+            fill(pool, 5000, 500);
         },
     );
     // Every block overwritten, every tenth block overwritten, a deleted middle snapshot.

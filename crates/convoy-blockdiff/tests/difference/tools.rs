@@ -59,7 +59,7 @@ fn joined(view: &View<FileSource>, left: u32, right: u32) -> Vec<(DeltaKind, u64
     for (block, (kind, ..)) in ours(view, Some(left), right, true) {
         match ranges.last_mut() {
             Some((before, begin, length)) if *before == kind && *begin + *length == block => {
-                *length += 1
+                *length += 1;
             }
             _ => ranges.push((kind, block, 1)),
         }

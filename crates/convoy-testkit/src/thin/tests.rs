@@ -25,13 +25,15 @@ fn check_forest(pool: &PoolModel) {
         match &node.entries {
             tree::Entries::Internal(children) => {
                 assert_eq!(children.len(), node.keys.len());
-                children
-                    .iter()
-                    .for_each(|child| *parents.entry(*child).or_default() += 1);
+                for child in children {
+                    *parents.entry(*child).or_default() += 1;
+                }
             }
-            tree::Entries::Leaf(values) => values
-                .iter()
-                .for_each(|v| *data.entry(v.0).or_default() += 1),
+            tree::Entries::Leaf(values) => {
+                for (block, _) in values {
+                    *data.entry(*block).or_default() += 1;
+                }
+            }
         }
     }
     let devices = pool

@@ -95,11 +95,15 @@ impl Forest {
         self.free.insert(block);
         match node.entries {
             Entries::Internal(children) => {
-                children.into_iter().for_each(|child| self.release(child))
+                for child in children {
+                    self.release(child);
+                }
             }
-            Entries::Leaf(values) => values
-                .into_iter()
-                .for_each(|value| self.release_data(value.0)),
+            Entries::Leaf(values) => {
+                for (data, _) in values {
+                    self.release_data(data);
+                }
+            }
         }
     }
 
