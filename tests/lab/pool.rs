@@ -368,3 +368,37 @@ fn a_shrunken_thin_device_keeps_its_blocks() {
     pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
     pool.deactivate().unwrap();
 }
+
+/// A container that sees the host's `/run/udev` but not its IPC namespace waits for an answer that never comes.
+#[test]
+fn a_udev_that_never_answers_hangs_nobody() {
+    let socket = Path::new("/run/udev/control");
+    if socket.exists() {
+        return;
+    }
+    std::fs::create_dir_all("/run/udev").unwrap();
+    std::fs::write(socket, "").unwrap();
+    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    let begin = Instant::now();
+    let pool = Pool::activate(control(), &spec(8)).unwrap();
+    for n in 1..4 {
+        pool.create_thin(DevId::new(n).unwrap()).unwrap();
+        let device = pool.activate_thin(&thin(n, Bytes::mib(64))).unwrap();
+        assert_eq!(blockdev::number_of(&device.node).unwrap(), device.number);
+        let snapshot = DevId::new(n + 100).unwrap();
+        let take = || pool.create_snapshot(snapshot, DevId::new(n).unwrap());
+        let ((), held) = pool
+            .while_suspended(Uuid::from_u128(u128::from(n)), take)
+            .unwrap();
+        assert!(held < Duration::from_secs(2), "{held:?}");
+        pool.deactivate_thin(Uuid::from_u128(u128::from(n)))
+            .unwrap();
+    }
+    pool.deactivate().unwrap();
+    println!("with a deaf udev: {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "one wait in vain, not one for each removal"
+    );
+    std::fs::remove_file(socket).unwrap();
+}

@@ -17,6 +17,7 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmOptions, errors};
 use nix::errno::Errno;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ const UDEV_POLL: Duration = Duration::from_millis(1);
 /// The kernel's device-mapper.
 pub struct KernelControl {
     dm: Arc<DM>,
+    /// udev let us wait in vain once: it will do so again.
+    udev_is_deaf: AtomicBool,
 }
 
 impl fmt::Debug for KernelControl {
@@ -44,7 +47,10 @@ impl KernelControl {
         let unavailable = |reason: String| ControlError::Unavailable { reason };
         let dm = DM::new().map_err(|source| unavailable(source.to_string()))?;
         match dm.version() {
-            Ok(_) => Ok(Self { dm: Arc::new(dm) }),
+            Ok(_) => Ok(Self {
+                dm: Arc::new(dm),
+                udev_is_deaf: AtomicBool::new(false),
+            }),
             Err(source) => {
                 let error = translate(Operation::List, &"/dev/mapper/control", source);
                 match error.errno() {
@@ -88,8 +94,10 @@ impl KernelControl {
                 Err(mpsc::RecvTimeoutError::Timeout) if !done() => {}
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let since: &Instant = done_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= patience {
-                        if !patience.is_zero() {
+                    let deaf = self.udev_is_deaf.load(Ordering::Relaxed);
+                    if deaf || since.elapsed() >= patience {
+                        if !deaf && !patience.is_zero() {
+                            self.udev_is_deaf.store(true, Ordering::Relaxed);
                             tracing::warn!(device = %name, %operation, "udev does not answer, going on without it");
                         }
                         return Ok(());
