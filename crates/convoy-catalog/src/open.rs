@@ -1,7 +1,7 @@
 //! Making, checking and opening the database file: nothing is ever recreated over something lost.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -370,9 +370,15 @@ fn guard(path: &Path) -> Result<(), Error> {
     let making = || format!("make {}", guard.display());
     let text = "A Convoy catalog (catalog.db) was made in this directory. While this file is here, a\n\
                 missing catalog is an error and not a new beginning.\n";
-    fs::write(&guard, text).map_err(Error::io(making()))?;
-    File::open(&guard)
-        .and_then(|file| file.sync_all())
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&guard)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
         .map_err(Error::io(making()))?;
     sync_directory(path)
 }

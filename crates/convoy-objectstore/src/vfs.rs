@@ -20,7 +20,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -28,7 +27,7 @@ use std::sync::Once;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::counters::Meter;
 use crate::error::kind_of;
@@ -37,11 +36,13 @@ use crate::store::{MAX_OBJECT, Verb};
 use crate::{Counters, Deletion, Error, ErrorKind, Key, ObjectStore, Page, Put, PutMode};
 use deferred::Deferred;
 use directory::Directories;
+use publish::publish;
 use temporary::Temporary;
 
 mod deferred;
 mod directory;
 mod listing;
+mod publish;
 mod temporary;
 
 /// Where the objects lie below the destination's directory.
@@ -221,30 +222,6 @@ impl VfsStore {
     fn lost(&self, object: &str, error: io::Error) -> Error {
         self.failed(ErrorKind::Permanent, Verb::Sync, object)
             .because(error)
-    }
-}
-
-/// Gives the temporary's file its name as an object, if no object has it.
-fn publish(temporary: &Temporary, directory: &OwnedFd, name: &str) -> io::Result<Put> {
-    let (from, to) = (temporary.directory(), temporary.name());
-    match linkat(from, to, directory, name, AtFlags::empty()) {
-        Ok(()) => Ok(Put::Stored),
-        // A share repeats a link whose answer was lost, and then finds its own: same file, ours.
-        Err(Errno::EEXIST) if is_same(temporary.file(), directory, name)? => Ok(Put::Stored),
-        Err(Errno::EEXIST) => Ok(Put::Exists),
-        // What link(2) says on a file system without hard links, such as FAT.
-        Err(Errno::EPERM) => Err(Errno::EOPNOTSUPP.into()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Whether the name in the directory stands for this very file.
-fn is_same(file: &File, directory: &OwnedFd, name: &str) -> io::Result<bool> {
-    let ours = fstat(file)?;
-    match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(theirs) => Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)),
-        Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::directory::{self, Directories};
-use super::is_same;
+use super::publish::is_same;
 use crate::Key;
 
 /// Files kept open between a deferred put and its `sync`: the kernel reports a failed writeback to
