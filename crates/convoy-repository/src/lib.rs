@@ -46,7 +46,7 @@ pub use record::{
 pub use repository::{CreateOptions, OpenOptions, Outcome, Repository};
 pub use run_set::{PackId, Run, RunSet};
 pub use segment::PackEntry;
-pub use session::Session;
+pub use session::{Added, Session};
 pub use tree::{Nodes, TreeEditor, Visit, chunks_of, walk};
 
 /// The parts of the format, for tools that look inside and for fuzzers: bytes in, values out.

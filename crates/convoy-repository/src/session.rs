@@ -62,6 +62,15 @@ struct State {
     stored: u64,
 }
 
+/// What became of a chunk that was added.
+#[derive(Debug)]
+pub struct Added {
+    /// Whether the session did not have it yet.
+    pub new: bool,
+    /// A pack that is full now and must be uploaded.
+    pub full: Option<FinishedPack>,
+}
+
 /// The pack being filled, and where its blobs are.
 struct Open {
     builder: PackBuilder,
@@ -162,10 +171,13 @@ impl Session {
 
     /// Adds a chunk to the open pack, unless this session has it. A pack that became full is handed
     /// back, and must be given to `upload` before the commit.
-    pub fn add(&self, blob: &SealedBlob) -> Result<Option<FinishedPack>, Error> {
+    pub fn add(&self, blob: &SealedBlob) -> Result<Added, Error> {
         let mut state = self.state();
         if !state.own.insert(blob.id()) {
-            return Ok(None);
+            return Ok(Added {
+                new: false,
+                full: None,
+            });
         }
         let full = if state.chunks.builder.has_room(blob, self.pack_target) {
             None
@@ -173,7 +185,7 @@ impl Session {
             self.close(&mut state, BlobKind::Chunk)?
         };
         state.chunks.push(blob);
-        Ok(full)
+        Ok(Added { new: true, full })
     }
 
     /// The last pack of chunks, if there is anything in it; to be uploaded like the others.

@@ -1,0 +1,6 @@
+//! Whole backups over stores that fail, against plain images.
+
+mod damage;
+mod faults;
+mod history;
+mod world;

@@ -1,0 +1,215 @@
+//! Reading a backup back without its source.
+
+use crate::error::Error;
+use crate::observer::{Observer, Phase};
+use crate::restore::{byte_range, wanted};
+use convoy_repository::{BackupRecord, BlobId, ObjectName, Repository, Visit, chunks_of, walk};
+use convoy_units::{ByteRange, Bytes};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Problems that are kept; more of them are only counted.
+const KEPT: usize = 1000;
+
+/// How deep a verification goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Read, decompress and hash every chunk. Otherwise: the whole tree, and that each chunk has a
+    /// place in a pack that exists at its full length.
+    pub read_data: bool,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { read_data: true }
+    }
+}
+
+/// Something that cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The object's key, or the id of what is missing.
+    pub object: String,
+    /// The bytes of the volume that are lost with it, as far as they are known.
+    pub range: Option<ByteRange>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Empty if all is well; at most 1000 are kept.
+    pub problems: Vec<Problem>,
+    /// Problems that were not kept.
+    pub more_problems: u64,
+    /// Chunks looked at.
+    pub chunks: u64,
+    /// Bytes of the volume in them.
+    pub bytes: Bytes,
+}
+
+/// Checks that a backup can be restored, byte for byte if `read_data`.
+///
+/// What does not verify is in the report; an error means that the check itself could not be done.
+pub fn verify(
+    repository: &Repository,
+    backup: &BackupRecord,
+    options: &VerifyOptions,
+    observer: &dyn Observer,
+) -> Result<VerifyReport, Error> {
+    observer.phase(Phase::Verifying);
+    let mut verifying = Verifying {
+        repository,
+        backup,
+        observer,
+        packs: HashMap::new(),
+        report: VerifyReport::default(),
+    };
+    let chunks = chunks_of(backup.volume_size.0, repository.chunk_size().0);
+    walk(
+        &|id| repository.read_node(id),
+        &backup.root,
+        chunks,
+        &mut |visit| match visit {
+            Visit::Leaf(first, ids) => {
+                let checked = if options.read_data {
+                    verifying.read(first, ids)
+                } else {
+                    verifying.look(first, ids)
+                };
+                verifying.progress(first + ids.len() as u64);
+                checked
+            }
+            Visit::Broken(chunks, _, error) => verifying.note(&chunks, error),
+        },
+    )?;
+    observer.progress(backup.volume_size, backup.volume_size);
+    Ok(verifying.report)
+}
+
+struct Verifying<'a> {
+    repository: &'a Repository,
+    backup: &'a BackupRecord,
+    observer: &'a dyn Observer,
+    packs: HashMap<ObjectName, Option<u64>>,
+    report: VerifyReport,
+}
+
+impl Verifying<'_> {
+    /// Every chunk of a leaf, read and hashed.
+    fn read(&mut self, first: u64, ids: &[Option<BlobId>]) -> Result<(), Error> {
+        let wanted = wanted(first, ids);
+        let mut failure = None;
+        let repository = self.repository;
+        repository
+            .read_chunks(&wanted, &mut |number, chunk| {
+                let chunks = number..number + 1;
+                let noted = match chunk {
+                    Ok(_) => self.count(&chunks),
+                    Err(error) => self.note(&chunks, error),
+                };
+                noted.map_err(|error| failure = Some(error)).is_ok()
+            })
+            .map_err(Error::repository("read from the repository"))?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Every chunk of a leaf has a place in a pack of the right length.
+    fn look(&mut self, first: u64, ids: &[Option<BlobId>]) -> Result<(), Error> {
+        for want in wanted(first, ids) {
+            let chunks = want.tag..want.tag + 1;
+            let places = self
+                .repository
+                .locate(&want.id)
+                .map_err(Error::repository("look a chunk up"))?;
+            let mut what = None;
+            for place in &places {
+                what = self.pack_problem(&place.pack)?;
+                if what.is_none() {
+                    break;
+                }
+            }
+            match (places.first(), what) {
+                (Some(_), None) => self.count(&chunks)?,
+                (Some(place), Some(what)) => {
+                    self.keep(place.pack.name.pack_key().to_string(), &chunks, what);
+                }
+                (None, _) => {
+                    let what = "it is in no pack that the repository knows".to_owned();
+                    self.keep(format!("chunk {}", want.id), &chunks, what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pack_problem(
+        &mut self,
+        pack: &convoy_repository::PackEntry,
+    ) -> Result<Option<String>, Error> {
+        let known = self.packs.get(&pack.name).copied();
+        let size = match known {
+            Some(size) => size,
+            None => self
+                .repository
+                .pack_size(&pack.name)
+                .map_err(Error::repository("look at a pack"))?,
+        };
+        self.packs.insert(pack.name, size);
+        Ok(match size {
+            None => Some("it is gone".to_owned()),
+            Some(size) if size != u64::from(pack.length) => {
+                Some(format!("it has {size} bytes, not {}", pack.length))
+            }
+            Some(_) => None,
+        })
+    }
+
+    fn count(&mut self, chunks: &Range<u64>) -> Result<(), Error> {
+        self.report.chunks += 1;
+        self.report.bytes.0 += byte_range(self.repository, self.backup, chunks).len().0;
+        if self.observer.cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Damage goes into the report; what keeps us from telling is an error.
+    fn note(&mut self, chunks: &Range<u64>, error: convoy_repository::Error) -> Result<(), Error> {
+        match error {
+            convoy_repository::Error::Damaged { object, what } => {
+                self.keep(object, chunks, what);
+                Ok(())
+            }
+            convoy_repository::Error::Missing { what, id } => {
+                let text = "it is in no pack that the repository knows".to_owned();
+                self.keep(format!("{what} {id}"), chunks, text);
+                Ok(())
+            }
+            source => Err(Error::Repository {
+                doing: "read from the repository",
+                source,
+            }),
+        }
+    }
+
+    fn keep(&mut self, object: String, chunks: &Range<u64>, what: String) {
+        let range = byte_range(self.repository, self.backup, chunks);
+        if self.report.problems.len() < KEPT {
+            self.report.problems.push(Problem {
+                object,
+                range: Some(range),
+                what,
+            });
+        } else {
+            self.report.more_problems += 1;
+        }
+    }
+
+    fn progress(&self, chunks: u64) {
+        let done = byte_range(self.repository, self.backup, &(0..chunks)).end;
+        self.observer.progress(Bytes(done), self.backup.volume_size);
+    }
+}
