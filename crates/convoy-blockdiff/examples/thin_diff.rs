@@ -32,15 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         Some(DevId::new(left.parse()?)?)
     };
-    let mut diff = diff(
-        &view,
-        left,
-        DevId::new(right.parse()?)?,
-        Options { include_same: true },
-    )?;
+    let right = DevId::new(right.parse()?)?;
+    let mut diff = diff(&view, left, right, Options { include_same: true })?;
     let mut pending: Option<Delta> = None;
+    let mut changed = Vec::new();
     for delta in diff.by_ref() {
         let delta = delta?;
+        changed.extend((delta.kind != DeltaKind::Same).then_some(delta));
         match &mut pending {
             // As thin_delta prints it: ranges of one kind that touch are one, wherever their data lies.
             Some(before) if before.kind == delta.kind && before.range.end == delta.range.begin => {
@@ -52,11 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     pending.iter().for_each(print);
-    let changed_only = changed_nodes(&view, left, DevId::new(right.parse()?)?)?;
-    println!(
-        "end {} nodes read, {changed_only} without the same",
-        diff.finish()?.nodes_read
-    );
+    let cost = diff.finish()?.nodes_read;
+    let changed_cost = check_changed_only(&view, left, right, &changed)?;
+    println!("end {cost} nodes read, {changed_cost} without the same");
     Ok(())
 }
 
@@ -70,13 +66,18 @@ fn print(delta: &Delta) {
     println!("{kind} {} {}", delta.range.begin, delta.range.len());
 }
 
-/// The same question without the blocks that are the same, as a backup asks it: how many nodes that takes.
-fn changed_nodes(
+/// Asks the same again without the blocks that are the same, as a backup does; the answer must be equal.
+/// Returns how many nodes that takes.
+fn check_changed_only(
     view: &View<FileSource>,
     left: Option<DevId>,
     right: DevId,
+    expected: &[Delta],
 ) -> Result<u64, Box<dyn Error>> {
     let mut diff = diff(view, left, right, Options::default())?;
-    diff.by_ref().try_for_each(|delta| delta.map(drop))?;
+    let found: Vec<Delta> = diff.by_ref().collect::<Result<_, _>>()?;
+    if found != expected {
+        return Err("the changed ranges are not those of the full comparison".into());
+    }
     Ok(diff.finish()?.nodes_read)
 }
