@@ -311,6 +311,7 @@ impl Engine {
         });
         Ok(Verification {
             problems: problems.collect(),
+            more_problems: report.more_problems,
             chunks: report.chunks,
             bytes: report.bytes,
             backup: describe_backup(&destination.location, backup),

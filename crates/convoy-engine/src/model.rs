@@ -288,6 +288,8 @@ pub struct Verification {
     pub chunks: u64,
     /// Bytes of the volume they stand for.
     pub bytes: Bytes,
-    /// Everything found.
+    /// What was found, up to a number that is good to read.
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more_problems: u64,
 }

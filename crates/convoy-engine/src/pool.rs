@@ -12,7 +12,7 @@ use crate::root::Root;
 use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, Change};
 use convoy_fault::Kind;
-use convoy_thin_metadata::{FileSource, SuperblockState, View, read_superblock};
+use convoy_thin_metadata::{FileSource, SuperblockState, View, read_superblock, sizing};
 use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, blockdev, loopdev, signature};
 use convoy_units::{Bytes, DataBlockSize, DevId, TransactionId};
 use jiff::Timestamp;
@@ -106,29 +106,18 @@ fn new_record(root: &Root, config: &PoolConfig) -> Result<catalog::Pool, Error> 
         None => "convoy-pool".parse().expect("letters and a dash"),
     };
     convoy_thinpool::thin_name(&name, Uuid::nil()).map_err(unnameable)?;
-    let (data, metadata, data_size, metadata_size, loop_backed) =
-        match (&config.data, &config.metadata) {
-            (Some(data), Some(metadata)) => {
-                let (data_size, metadata_size) = (device_size(data)?, device_size(metadata)?);
-                (
-                    data.clone(),
-                    metadata.clone(),
-                    data_size,
-                    metadata_size,
-                    false,
-                )
-            }
-            _ => {
-                let (data, metadata) = root.loop_files()?;
-                let data_size = loop_data_size(root.path(), block_size)?;
-                let needed = convoy_thin_metadata::sizing::metadata_size(
-                    data_size,
-                    block_size,
-                    LOOP_DEVICES,
-                );
-                (data, metadata, data_size, needed.max(METADATA_MIN), true)
-            }
-        };
+    let (data, metadata, data_size, metadata_size, loop_backed);
+    if let (Some(given_data), Some(given_metadata)) = (&config.data, &config.metadata) {
+        (data, metadata) = (given_data.clone(), given_metadata.clone());
+        (data_size, metadata_size) = (device_size(&data)?, device_size(&metadata)?);
+        loop_backed = false;
+    } else {
+        (data, metadata) = root.loop_files()?;
+        data_size = loop_data_size(root.path(), block_size)?;
+        let needed = sizing::metadata_size(data_size, block_size, LOOP_DEVICES);
+        metadata_size = needed.max(METADATA_MIN);
+        loop_backed = true;
+    }
     if data_size < block_size.bytes() {
         let what = format!(
             "the data device {} has {data_size}, less than one block of {block_size}",
@@ -198,7 +187,7 @@ fn make_loop_files(record: &catalog::Pool) -> Result<(), Error> {
         match (file.exists(), record.initialised) {
             (true, _) => (),
             (false, false) => {
-                loopdev::create_file(file, size).doing(|| format!("making {}", file.display()))?
+                loopdev::create_file(file, size).doing(|| format!("making {}", file.display()))?;
             }
             (false, true) => {
                 let what = format!("the pool's file {} is gone", file.display());
@@ -255,7 +244,7 @@ fn open_devices(record: &catalog::Pool) -> Result<Devices, Error> {
 }
 
 /// A pool's name that leaves no room for a volume's identity behind it.
-pub(crate) fn unnameable(error: convoy_thinpool::InvalidDmName) -> Error {
+pub(crate) fn unnameable(error: impl std::fmt::Display) -> Error {
     Error::new(
         Kind::Invalid,
         format!("the pool's name is too long for a device's: {error}"),

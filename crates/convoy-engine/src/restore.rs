@@ -49,30 +49,29 @@ impl Engine {
             backup,
         })
     }
+}
 
-    /// Writes a backup into a fresh thin device, which reads as zeros: holes need no writing.
-    pub(crate) fn fill(
-        &self,
-        source: &Source,
-        volume: &catalog::Volume,
-        device: &ThinDevice,
-        op: &Operation<'_>,
-    ) -> Result<(), Error> {
-        op.phase(Phase::Restoring);
-        let doing = || {
-            format!(
-                "restoring backup {} to volume {}",
-                source.backup.name, volume.name
-            )
-        };
-        let sink = FileWriter::open(&device.node).doing(doing)?;
-        convoy_backup::restore(
-            &source.destination.repository,
-            &source.backup,
-            &sink,
-            &Ears(op),
+/// Writes a backup into a fresh thin device, which reads as zeros: holes need no writing.
+pub(crate) fn fill(
+    source: &Source,
+    volume: &catalog::Volume,
+    device: &ThinDevice,
+    op: &Operation<'_>,
+) -> Result<(), Error> {
+    op.phase(Phase::Restoring);
+    let doing = || {
+        format!(
+            "restoring backup {} to volume {}",
+            source.backup.name, volume.name
         )
-        .doing(doing)?;
-        Ok(())
-    }
+    };
+    let sink = FileWriter::open(&device.node).doing(doing)?;
+    convoy_backup::restore(
+        &source.destination.repository,
+        &source.backup,
+        &sink,
+        &Ears(op),
+    )
+    .doing(doing)?;
+    Ok(())
 }

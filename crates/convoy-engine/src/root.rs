@@ -14,6 +14,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Root {
     path: PathBuf,
+    /// Held, never read.
     _lock: Flock<File>,
 }
 
@@ -33,7 +34,7 @@ impl Root {
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&lock)
             .map_err(|error| Error::of(format!("opening {}", lock.display()), error))?;
-        let _lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
             let what = format!("Failed to lock the file at {}", lock.display());
             match errno {
                 Errno::EWOULDBLOCK => Error::new(
@@ -44,7 +45,7 @@ impl Root {
                 _ => Error::of(what, io::Error::from(errno)),
             }
         })?;
-        Ok(Self { path, _lock })
+        Ok(Self { path, _lock: held })
     }
 
     /// The directory itself, without symbolic links.

@@ -5,7 +5,7 @@ use crate::error::{Doing, Error};
 use crate::model::{Created, SnapshotInfo};
 use crate::operation::{Operation, Phase};
 use crate::resolve::describe_snapshot;
-use crate::volume::short;
+use crate::volume::{automatic_name, discard};
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
 use convoy_fault::Kind;
@@ -35,9 +35,7 @@ impl Engine {
         let uuid = Uuid::now_v7();
         let name = match name {
             Some(name) => name.clone(),
-            None => format!("snapshot-{}", short(uuid))
-                .parse()
-                .expect("letters, a dash and digits"),
+            None => automatic_name("snapshot", uuid),
         };
         let _span =
             tracing::info_span!("snapshot", volume = %volume.name, snapshot = %name, operation = %op.id)
@@ -225,7 +223,7 @@ impl Engine {
         }
         let emptied = self
             .activate_snapshot(snapshot, false)
-            .and_then(|device| self.discard(&device, snapshot.size));
+            .and_then(|device| discard(&device, snapshot.size));
         let down = self
             .pool
             .deactivate_thin(snapshot.uuid)

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{CreateVolume, Created, VolumeInfo};
 use crate::operation::{Operation, Phase};
-use crate::restore::Source;
+use crate::restore::{Source, fill};
 use crate::root::make_directory;
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
@@ -17,9 +17,15 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// Some words of the last 64 bits of an identity, as the original's automatic names end.
-pub(crate) fn short(uuid: Uuid) -> String {
-    format!("{:016x}", uuid.as_u64_pair().1)
+/// The original's automatic names: a word and 16 hexadecimal digits.
+pub(crate) fn automatic_name<N>(word: &str, uuid: Uuid) -> N
+where
+    N: std::str::FromStr<Err: std::fmt::Debug>,
+{
+    let (_, random) = uuid.as_u64_pair();
+    format!("{word}-{random:016x}")
+        .parse()
+        .expect("letters, a dash and digits")
 }
 
 impl Engine {
@@ -52,8 +58,8 @@ impl Engine {
             tracing::info_span!("create", volume = %volume.name, operation = %op.id).entered();
         self.make_device(&volume, op)?;
         let filled = self.activate(&volume).and_then(|device| match &source {
-            Some(source) => self.fill(source, &volume, &device, op),
-            None => self.format(&volume, &device, op),
+            Some(source) => fill(source, &volume, &device, op),
+            None => format(&volume, &device, op),
         });
         if let Err(error) = filled {
             if let Err(left) = self.destroy(&volume, op) {
@@ -110,9 +116,7 @@ impl Engine {
         let uuid = Uuid::now_v7();
         let name = match &request.name {
             Some(name) => name.clone(),
-            None => format!("volume-{}", short(uuid))
-                .parse()
-                .expect("letters, a dash and digits"),
+            None => automatic_name("volume", uuid),
         };
         let filesystem = match (&request.filesystem, source) {
             (Some(asked), Some(source)) if *asked != source.backup.filesystem => {
@@ -187,18 +191,6 @@ impl Engine {
         self.pool
             .activate_thin(&spec)
             .doing(|| format!("activating volume {}", volume.name))
-    }
-
-    fn format(
-        &self,
-        volume: &catalog::Volume,
-        device: &ThinDevice,
-        op: &Operation<'_>,
-    ) -> Result<(), Error> {
-        op.phase(Phase::Formatting);
-        let filesystem = parse_filesystem(&volume.filesystem)?;
-        convoy_mount::make_filesystem(&device.node, filesystem, &MakeOptions::default())
-            .doing(|| format!("making the filesystem of volume {}", volume.name))
     }
 
     /// Deletes a volume and all its snapshots. What the pool can pass down to its data device is
@@ -320,21 +312,11 @@ impl Engine {
         }
         let emptied = self
             .activate(volume)
-            .and_then(|device| self.discard(&device, volume.size));
+            .and_then(|device| discard(&device, volume.size));
         if let Err(error) = emptied {
             let error = convoy_fault::chain(&error);
             tracing::warn!(volume = %volume.name, "not discarded before deletion: {error}");
         }
-    }
-
-    /// Discards all of a device.
-    pub(crate) fn discard(&self, device: &ThinDevice, size: Bytes) -> Result<(), Error> {
-        let all = ByteRange {
-            begin: 0,
-            end: size.0,
-        };
-        blockdev::discard(&device.node, all).doing(|| format!("discarding {}", device.name))?;
-        Ok(())
     }
 
     /// Whether the pool hands discards to its data device, so that discarding before deletion pays.
@@ -484,6 +466,24 @@ impl Engine {
     pub fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, Error> {
         self.describe_volume(self.find_volume(name)?, &self.kernel()?)
     }
+}
+
+/// Makes a volume's filesystem.
+fn format(volume: &catalog::Volume, device: &ThinDevice, op: &Operation<'_>) -> Result<(), Error> {
+    op.phase(Phase::Formatting);
+    let filesystem = parse_filesystem(&volume.filesystem)?;
+    convoy_mount::make_filesystem(&device.node, filesystem, &MakeOptions::default())
+        .doing(|| format!("making the filesystem of volume {}", volume.name))
+}
+
+/// Discards all of a device.
+pub(crate) fn discard(device: &ThinDevice, size: Bytes) -> Result<(), Error> {
+    let all = ByteRange {
+        begin: 0,
+        end: size.0,
+    };
+    blockdev::discard(&device.node, all).doing(|| format!("discarding {}", device.name))?;
+    Ok(())
 }
 
 /// Refuses drivers we do not have.
