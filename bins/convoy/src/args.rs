@@ -23,34 +23,30 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
+/// Where help lists the flags of every command.
+const GLOBAL: &str = "Global options";
+
 /// Flags of every command, before or after it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Global {
     /// The daemon's unix socket [default: /run/convoy/convoy.sock]
-    #[arg(long, short, global = true, value_name = "PATH", env = "CONVOY_SOCKET")]
+    #[arg( long, short, global = true, help_heading = GLOBAL, value_name = "PATH", env = "CONVOY_SOCKET", hide_env_values = true )]
     pub(crate) socket: Option<PathBuf>,
 
     /// Say on stderr what is asked of the daemon
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub(crate) debug: bool,
 
     /// Print the whole object instead of a name, path or URL
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
 
     /// What to print on stdout
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_enum,
-        default_value_t,
-        env = "CONVOY_OUTPUT"
-    )]
+    #[arg( long, short, global = true, help_heading = GLOBAL, value_enum, default_value_t, env = "CONVOY_OUTPUT", hide_env_values = true )]
     pub(crate) output: Output,
 
     /// No progress on stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_progress: bool,
 }
 
@@ -88,6 +84,7 @@ pub(crate) enum Command {
     /// Unmount a volume
     #[command(visible_alias = "unmount")]
     Umount {
+        /// The volume
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -99,6 +96,7 @@ pub(crate) enum Command {
     },
     /// One volume and its snapshots
     Inspect {
+        /// The volume
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -156,6 +154,7 @@ pub(crate) struct Create {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
+    /// The volumes; one that fails does not keep the others
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Forget the volume and keep its data: refused for now
@@ -165,6 +164,7 @@ pub(crate) struct Delete {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mount {
+    /// The volume
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Where to [default: under the daemon's root]
@@ -176,6 +176,7 @@ pub(crate) struct Mount {
 pub(crate) enum SnapshotCommand {
     /// Take a snapshot of a volume
     Create {
+        /// The volume
         #[arg(value_name = "VOLUME")]
         volume: String,
         /// Made up when left out: snapshot- and 16 hexadecimal digits
@@ -196,6 +197,7 @@ pub(crate) enum SnapshotCommand {
     },
     /// All snapshots, or those of one volume
     List {
+        /// Only those of this volume
         #[arg(value_name = "VOLUME")]
         volume: Option<String>,
     },
@@ -208,11 +210,16 @@ pub(crate) enum BackupCommand {
         /// SNAPSHOT or VOLUME@SNAPSHOT
         #[arg(value_name = "SNAPSHOT")]
         snapshot: String,
-        #[arg(long, value_name = "URL", help = "Where to, such as vfs:///mnt/backups")]
+        #[arg(
+            long,
+            value_name = "URL",
+            help = "Where to, such as vfs:///mnt/backups"
+        )]
         dest: String,
     },
     /// Delete a backup
     Delete {
+        /// As backup create and backup list print it
         #[arg(value_name = "URL")]
         url: String,
     },
@@ -226,11 +233,13 @@ pub(crate) enum BackupCommand {
     },
     /// One backup
     Inspect {
+        /// As backup create and backup list print it
         #[arg(value_name = "URL")]
         url: String,
     },
     /// Read a backup back and check every byte of it
     Verify {
+        /// As backup create and backup list print it
         #[arg(value_name = "URL")]
         url: String,
     },

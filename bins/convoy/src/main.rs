@@ -11,7 +11,7 @@ mod render;
 mod run;
 mod safe;
 
-use args::Cli;
+use args::{Cli, Output};
 use clap::Parser;
 use clap::error::ErrorKind;
 use convoy_fault::Kind;
@@ -35,15 +35,17 @@ fn command(cli: Cli) -> Outcome {
     let global = cli.global.clone();
     match options::resolve(cli) {
         Ok(action) => run::run(action, &global, terminals()),
-        Err(failure) => run::failed(&failure, global.output == args::Output::Json),
+        Err(failure) => run::failed(&failure, global.output, terminals()),
     }
 }
 
 fn terminals() -> Terminals {
     let stdout = io::stdout().is_terminal();
+    let width = comfy_table::Table::new().width();
     Terminals {
-        // A terminal that does not tell its width is taken for the narrowest in use.
-        stdout: stdout.then(|| comfy_table::Table::new().width().unwrap_or(80)),
+        // A terminal that does not tell its width, or tells 0 as serial lines do, is taken for the
+        // narrowest in use.
+        stdout: stdout.then(|| width.filter(|width| *width >= 20).unwrap_or(80)),
         stderr: io::stderr().is_terminal(),
     }
 }
@@ -72,9 +74,14 @@ fn usage(error: &clap::Error) -> Outcome {
         .to_owned();
     let message = message.trim_start_matches("error: ").to_owned();
     let failure = Failure::new(Kind::Invalid, message, "see convoy --help");
-    let mut outcome = run::failed(&failure, asks_for_json(&words));
-    outcome.stderr = text.to_string();
-    outcome
+    if asks_for_json(&words) {
+        return run::failed(&failure, Output::Json, terminals());
+    }
+    // clap says more than our two lines: where the mistake is, and the usage.
+    Outcome {
+        stderr: text.to_string(),
+        ..run::failed(&failure, Output::Auto, terminals())
+    }
 }
 
 fn asks_for_json(words: &[String]) -> bool {

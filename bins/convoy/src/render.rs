@@ -7,7 +7,7 @@ mod summary;
 mod table;
 mod time;
 
-pub(crate) use failure::{failure_object, failure_text};
+pub(crate) use failure::{failure_event, failure_object, failure_text};
 pub(crate) use json::document;
 pub(crate) use object::{
     backup, backups, created_backup, created_snapshot, created_volume, deleted, done, info,
@@ -17,4 +17,4 @@ pub(crate) use summary::{backup_summary, verified};
 pub(crate) use table::{backup_table, details, held, info_table, snapshot_table, volume_table};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -41,6 +41,7 @@ enum View {
 
 struct Session {
     client: Client,
+    output: Output,
     view: View,
     terminals: Terminals,
     progress: Show,
@@ -50,22 +51,30 @@ struct Session {
 pub(crate) fn run(action: Action, global: &Global, terminals: Terminals) -> Outcome {
     match act(action, global, terminals) {
         Ok(outcome) => outcome,
-        Err(failure) => failed(&failure, json_on_failure(global, terminals)),
+        Err(failure) => failed(&failure, global.output, terminals),
     }
 }
 
-/// The original printed its error object always; a person at a terminal is spared it.
-fn json_on_failure(global: &Global, terminals: Terminals) -> bool {
-    global.output == Output::Json || global.verbose && terminals.stdout.is_none()
+/// A failure as an outcome. In JSON mode both streams are JSON: the document, and a last event line. The
+/// original printed its error object always; a person at a terminal is spared it.
+pub(crate) fn failed(failure: &Failure, output: Output, terminals: Terminals) -> Outcome {
+    let stdout = if output == Output::Json || terminals.stdout.is_none() {
+        render::document(&render::failure_object(failure))
+    } else {
+        String::new()
+    };
+    Outcome {
+        stdout,
+        stderr: complaint(failure, output),
+        status: failure.kind.exit_code(),
+    }
 }
 
-/// A failure as an outcome.
-pub(crate) fn failed(failure: &Failure, json: bool) -> Outcome {
-    let object = || render::document(&render::failure_object(failure));
-    Outcome {
-        stdout: if json { object() } else { String::new() },
-        stderr: render::failure_text(failure),
-        status: failure.kind.exit_code(),
+fn complaint(failure: &Failure, output: Output) -> String {
+    if output == Output::Json {
+        render::failure_event(failure)
+    } else {
+        render::failure_text(failure)
     }
 }
 
@@ -105,6 +114,7 @@ fn session(global: &Global, terminals: Terminals) -> Result<Session, Failure> {
     };
     Ok(Session {
         client: Client::new(socket)?,
+        output: global.output,
         view,
         terminals,
         progress,
@@ -314,7 +324,7 @@ impl Session {
         }
         let stderr = failures
             .iter()
-            .map(|(_, failure)| render::failure_text(failure))
+            .map(|(_, failure)| complaint(failure, self.output))
             .collect();
         let stdout = match self.view {
             View::Json => render::document(&render::deleted(&deleted, &failures)),

@@ -1,1 +1,357 @@
-//! x
+//! The grammar: what the original took is taken, in the places it took it.
+
+use crate::args::{Cli, Output};
+use crate::options::{Action, plain_url, resolve};
+use crate::run::{Outcome, Terminals};
+use clap::{CommandFactory, Parser};
+use convoy_fault::Kind;
+use std::io::{self, Write};
+
+/// What a command line shall do, as text.
+fn action(line: &str) -> String {
+    let words = std::iter::once("convoy").chain(line.split(' '));
+    let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+    match resolve(cli) {
+        Ok(action) => format!("{action:?}"),
+        Err(failure) => panic!("{line}: {failure:?}"),
+    }
+}
+
+#[track_caller]
+fn same(lines: &[&str]) {
+    let first = action(lines[0]);
+    for line in &lines[1..] {
+        assert_eq!(action(line), first, "{line}");
+    }
+}
+
+#[track_caller]
+fn refused(line: &str, kind: Kind, because: &str) {
+    let words = std::iter::once("convoy").chain(line.split(' '));
+    let failure = resolve(Cli::try_parse_from(words).unwrap()).unwrap_err();
+    assert_eq!(failure.kind, kind, "{line}");
+    assert!(
+        failure.message.contains(because),
+        "{line}: {}",
+        failure.message
+    );
+    assert!(failure.hint.is_some(), "{line}");
+}
+
+#[track_caller]
+fn usage(line: &str) {
+    let words = std::iter::once("convoy").chain(line.split_ascii_whitespace());
+    let error = Cli::try_parse_from(words).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{line}");
+}
+
+#[test]
+fn the_grammar_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn flags_stand_before_or_after_what_they_are_about() {
+    same(&[
+        "create vol --size 1G",
+        "create --size 1G vol",
+        "create --size=1g vol",
+        "create vol --size 1073741824",
+    ]);
+    same(&["mount vol --mountpoint /mnt", "mount --mountpoint /mnt vol"]);
+    same(&["umount vol", "unmount vol"]);
+    same(&[
+        "snapshot create vol --name s",
+        "snapshot create --name s vol",
+    ]);
+    same(&[
+        "backup create s --dest vfs:///b",
+        "backup create --dest vfs:///b s",
+    ]);
+    same(&[
+        "backup list vfs:///b --volume-name v",
+        "backup list --volume-name v vfs:///b",
+    ]);
+    same(&[
+        "list",
+        "--verbose list",
+        "list --verbose",
+        "-o json list",
+        "list -o json",
+        "list --output=json --no-progress",
+    ]);
+    same(&[
+        "backup inspect u",
+        "--debug backup -o json inspect u",
+        "backup inspect u -d",
+    ]);
+}
+
+#[test]
+fn globals_are_heard_wherever_they_stand() {
+    for line in [
+        "-o json -s /x --verbose list",
+        "list -o json -s /x --verbose",
+        "-s /x list --verbose -o json",
+    ] {
+        let cli = Cli::try_parse_from(std::iter::once("convoy").chain(line.split(' '))).unwrap();
+        assert_eq!(cli.global.output, Output::Json, "{line}");
+        assert_eq!(cli.global.socket.as_deref(), Some("/x".as_ref()), "{line}");
+        assert!(cli.global.verbose, "{line}");
+    }
+}
+
+#[test]
+fn the_original_backup_urls_are_understood() {
+    let url = "vfs:///b?backup=backup-1&volume=v";
+    assert_eq!(plain_url(url), url);
+    assert_eq!(plain_url(r"vfs:///b?backup=backup-1\u0026volume=v"), url);
+    assert_eq!(plain_url("vfs:///b?backup=backup-1u0026volume=v"), url);
+    assert_eq!(
+        plain_url("vfs:///u0026/b?backup=backup-1&volume=u0026"),
+        "vfs:///u0026/b?backup=backup-1&volume=u0026"
+    );
+    assert_eq!(plain_url("vfs:///u0026"), "vfs:///u0026");
+    same(&[
+        "backup delete vfs:///b?backup=x&volume=v",
+        r"backup delete vfs:///b?backup=x\u0026volume=v",
+        "backup delete vfs:///b?backup=xu0026volume=v",
+    ]);
+}
+
+#[test]
+fn names_sizes_and_labels_are_checked_before_anything_is_asked() {
+    for name in [
+        "../x",
+        "a/b",
+        ".",
+        "-rf",
+        "a b",
+        "\u{1b}[2J",
+        "naïve",
+        &"a".repeat(129),
+    ] {
+        let words = ["convoy", "create", "--", name];
+        let failure = resolve(Cli::try_parse_from(words).unwrap()).unwrap_err();
+        assert_eq!(failure.kind, Kind::Invalid, "{name}");
+        assert!(
+            failure.message.contains("1 to 128 characters"),
+            "{}",
+            failure.message
+        );
+    }
+    refused("delete good b@d", Kind::Invalid, "volume name");
+    refused("snapshot inspect v@s@t", Kind::Invalid, "snapshot name");
+    refused("create x --size 1.5G", Kind::Invalid, "is not a size");
+    refused("create x --size 10Q", Kind::Invalid, "is not a size");
+    refused("create x --label gold", Kind::Invalid, "is not KEY=VALUE");
+    refused(
+        "create x --label a=1 --label a=2",
+        Kind::Invalid,
+        "names a key twice",
+    );
+    assert!(action("create x --label a=1=2 --label b=").contains(r#"{"a": "1=2", "b": ""}"#));
+}
+
+#[test]
+fn what_this_driver_lacks_is_refused_and_never_ignored() {
+    for flag in ["--id x", "--type x", "--iops 5", "--vm"] {
+        let name = flag.split(' ').next().unwrap();
+        refused(
+            &format!("create x {flag}"),
+            Kind::Unsupported,
+            &format!("{name} is not supported"),
+        );
+    }
+    refused(
+        "create x --s3-endpoint http://x",
+        Kind::Unsupported,
+        "--s3-endpoint",
+    );
+    for line in [
+        "backup --s3-endpoint http://x list vfs:///b",
+        "backup list vfs:///b --s3-endpoint http://x",
+    ] {
+        refused(line, Kind::Unsupported, "--s3-endpoint");
+    }
+    refused("delete -r x", Kind::Unsupported, "--reference");
+    refused("delete x --reference", Kind::Unsupported, "--reference");
+}
+
+#[test]
+fn a_line_that_is_no_command_is_a_usage_error() {
+    for line in [
+        "frobnicate",
+        "mount",
+        "umount",
+        "create a b",
+        "list --colour",
+        "snapshot create",
+        "backup create s",
+        "backup frob x",
+        "-o yaml list",
+        "inspect",
+    ] {
+        usage(line);
+    }
+}
+
+#[test]
+fn no_command_is_a_question_for_help() {
+    for (line, says) in [
+        ("", "Usage: convoy "),
+        ("snapshot", "Usage: convoy snapshot "),
+        ("backup", "Usage: convoy backup "),
+    ] {
+        let words = std::iter::once("convoy").chain(line.split_ascii_whitespace());
+        match resolve(Cli::try_parse_from(words).unwrap()).unwrap() {
+            Action::Help(text) => assert!(text.contains(says), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(
+        matches!(resolve(Cli::try_parse_from(["convoy", "delete"]).unwrap()), Ok(Action::Delete(names)) if names.is_empty())
+    );
+}
+
+#[test]
+fn help_is_the_promised_one() {
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    let mut text = String::new();
+    add_help(&mut root, &mut text);
+    crate::render::tests::golden("help.txt", &text);
+}
+
+fn add_help(command: &mut clap::Command, text: &mut String) {
+    // `daemon` has its own, which depends on the build; `help` is clap's.
+    let help = command.render_long_help().to_string();
+    let name = command.get_display_name().unwrap_or_default();
+    text.extend(["==== ", name, "\n", &help, "\n"]);
+    for inner in command
+        .get_subcommands_mut()
+        .filter(|inner| !["help", "daemon"].contains(&inner.get_name()))
+    {
+        add_help(inner, text);
+    }
+}
+
+#[test]
+fn the_version_line_is_the_originals() {
+    let error = Cli::try_parse_from(["convoy", "-v"]).unwrap_err();
+    let line = format!("Convoy version v{}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(error.render().to_string(), line);
+    assert_eq!(
+        Cli::try_parse_from(["convoy", "--version"])
+            .unwrap_err()
+            .render()
+            .to_string(),
+        line
+    );
+}
+
+#[cfg(feature = "daemon")]
+#[test]
+fn the_daemon_takes_the_originals_flags() {
+    let line = "daemon --drivers devicemapper --driver-opts dm.datadev=/dev/a --driver-opts dm.metadatadev=/dev/b --root /r --log /l --debug --cmd-timeout 5m --ignore-config-file";
+    let text = action(line);
+    assert!(
+        text.contains(r#"driver_opts: ["dm.datadev=/dev/a", "dm.metadatadev=/dev/b"]"#),
+        "{text}"
+    );
+    for line in ["-s /x daemon", "daemon -s /x", "daemon --socket /x"] {
+        assert!(
+            action(line).contains(r#"socket: Some("/x")"#),
+            "{line}: {}",
+            action(line)
+        );
+    }
+}
+
+#[test]
+fn json_is_told_from_words_nobody_parsed() {
+    let asks =
+        |line: &str| crate::asks_for_json(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    assert!(
+        asks("convoy --output json frob")
+            && asks("convoy frob -o json")
+            && asks("convoy --output=json")
+    );
+    assert!(!asks("convoy create json") && !asks("convoy -o table json"));
+}
+
+#[test]
+fn control_characters_never_reach_a_terminal() {
+    assert_eq!(
+        crate::safe::line("a\u{1b}[2Jb\n\u{202e}c\u{9b}é"),
+        r"a\u{1b}[2Jb\u{a}\u{202e}c\u{9b}é"
+    );
+    let json = crate::safe::json("{\n\t\"a\": \"\u{9b}\u{202e}é\u{7f}\"\n}\n");
+    assert_eq!(json, "{\n\t\"a\": \"\\u009b\\u202eé\\u007f\"\n}\n");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["a"], "\u{9b}\u{202e}é\u{7f}");
+}
+
+struct Broken(io::ErrorKind);
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
+    assert_eq!(
+        crate::print(&mut Broken(io::ErrorKind::BrokenPipe), "x", 0),
+        0
+    );
+    assert_eq!(
+        crate::print(&mut Broken(io::ErrorKind::BrokenPipe), "x", 10),
+        10
+    );
+    assert_eq!(
+        crate::print(&mut Broken(io::ErrorKind::StorageFull), "x", 0),
+        1
+    );
+    assert_eq!(crate::print(&mut Vec::new(), "x", 3), 3);
+}
+
+#[test]
+fn a_person_at_a_terminal_is_spared_the_error_object() {
+    let failure =
+        crate::failure::Failure::new(Kind::NotFound, "there is no volume x", "see convoy list");
+    let terminal = Terminals {
+        stdout: Some(80),
+        stderr: true,
+    };
+    let text = "convoy: there is no volume x\nhint: see convoy list\n".to_owned();
+    let shown = crate::run::failed(&failure, Output::Auto, terminal);
+    assert_eq!(
+        shown,
+        Outcome {
+            stdout: String::new(),
+            stderr: text.clone(),
+            status: 10
+        }
+    );
+    let piped = crate::run::failed(&failure, Output::Auto, Terminals::default());
+    assert_eq!(piped.stderr, text);
+    assert!(
+        piped
+            .stdout
+            .starts_with("{\n\t\"Error\": \"there is no volume x\",\n"),
+        "{}",
+        piped.stdout
+    );
+    let json = crate::run::failed(&failure, Output::Json, terminal);
+    assert_eq!(json.stdout, piped.stdout);
+    assert!(
+        json.stderr
+            .starts_with("{\"event\":\"problem\",\"problem\":{\"code\":\"E_NOT_FOUND\"")
+    );
+}

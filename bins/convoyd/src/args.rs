@@ -11,19 +11,30 @@ use std::path::PathBuf;
 )]
 pub struct Args {
     /// Directory of the catalog, mount points and loop-backed pool [default: /var/lib/convoy]
-    #[arg(long, value_name = "DIR", env = "CONVOY_ROOT")]
+    #[arg(long, value_name = "DIR", env = "CONVOY_ROOT", hide_env_values = true)]
     pub root: Option<PathBuf>,
 
     /// Unix socket to serve on [default: /run/convoy/convoy.sock]
-    #[arg(long, short, value_name = "PATH", env = "CONVOY_SOCKET")]
+    #[arg(
+        long,
+        short,
+        value_name = "PATH",
+        env = "CONVOY_SOCKET",
+        hide_env_values = true
+    )]
     pub socket: Option<PathBuf>,
 
     /// Append the log to FILE as JSON lines, instead of text on stderr
-    #[arg(long, value_name = "FILE", env = "CONVOY_LOG")]
+    #[arg(long, value_name = "FILE", env = "CONVOY_LOG", hide_env_values = true)]
     pub log: Option<PathBuf>,
 
     /// Log level: error, warn, info, debug, trace, or a filter by module [default: info]
-    #[arg(long, value_name = "LEVEL", env = "CONVOY_LOG_LEVEL")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "CONVOY_LOG_LEVEL",
+        hide_env_values = true
+    )]
     pub log_level: Option<String>,
 
     /// Driver to enable; may be repeated, the first is the default [default: devicemapper]
@@ -31,16 +42,27 @@ pub struct Args {
         long,
         value_name = "NAME",
         env = "CONVOY_DRIVERS",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub drivers: Vec<String>,
 
     /// Driver option such as dm.datadev=/dev/vdb; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", env = "CONVOY_DRIVER_OPTS")]
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "CONVOY_DRIVER_OPTS",
+        hide_env_values = true
+    )]
     pub driver_opts: Vec<String>,
 
     /// Read settings from a TOML file
-    #[arg(long, value_name = "FILE", env = "CONVOY_CONFIG")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONVOY_CONFIG",
+        hide_env_values = true
+    )]
     pub config: Option<PathBuf>,
 
     /// Same as --log-level debug

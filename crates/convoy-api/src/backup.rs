@@ -140,6 +140,9 @@ pub struct Verification {
     pub chunks: u64,
     /// Bytes of the volume they stand for.
     pub bytes: u64,
-    /// Everything found.
+    /// What was found, up to a number that is good to read.
     pub problems: Vec<BackupProblem>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_problems: u64,
 }

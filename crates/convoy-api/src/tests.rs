@@ -129,6 +129,7 @@ fn answers_are_the_promised_ones() {
         chunks: 4,
         bytes: 1 << 20,
         problems: vec![problem],
+        more_problems: 2,
     };
     golden(&verification, "verification.json");
     let pool = Pool {

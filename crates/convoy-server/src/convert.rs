@@ -143,6 +143,7 @@ pub(crate) fn verification(verification: engine::Verification) -> api::Verificat
         chunks: verification.chunks,
         bytes: verification.bytes.0,
         problems: verification.problems.into_iter().map(problem).collect(),
+        more_problems: verification.more_problems,
     }
 }
 

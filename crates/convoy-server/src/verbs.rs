@@ -4,6 +4,7 @@ use crate::observer::Reporter;
 use crate::refusal::Refusal;
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
+use axum::http::Method;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -42,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) operation: Uuid,
     /// Answer with lines.
     streamed: bool,
+    /// It only looks: whether it did is for a debugger to know, not for an operator.
+    reading: bool,
     peer: Option<Peer>,
 }
 
@@ -58,6 +61,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         Ok(Self {
             operation: Uuid::now_v7(),
             streamed,
+            reading: parts.method == Method::GET,
             peer: peer.ok().map(|Extension(peer)| peer),
         })
     }
@@ -128,7 +132,7 @@ impl Verbs {
         T: Serialize + Send + 'static,
         E: Fault + 'static,
     {
-        let task = self.start(call.operation, span, None, verb);
+        let task = self.start(&call, span, None, verb);
         match finished(task.await, call.operation) {
             Ok(answer) => Json(answer).into_response(),
             Err(refusal) => refusal.into_response(),
@@ -153,7 +157,7 @@ impl Verbs {
         let (events, heard) = mpsc::channel(BACKLOG);
         let (last, lasting) = mpsc::channel(1);
         drop(events.try_send(Frame::Started { operation }));
-        let task = self.start(operation, span, Some(events), verb);
+        let task = self.start(&call, span, Some(events), verb);
         // Its own task: the outcome is awaited even when the connection is gone.
         tokio::spawn(async move {
             let frame = match finished(task.await, operation) {
@@ -175,7 +179,7 @@ impl Verbs {
 
     fn start<T, E>(
         &self,
-        operation: Uuid,
+        call: &Call,
         span: Span,
         lines: Option<mpsc::Sender<Frame<()>>>,
         verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
@@ -184,6 +188,7 @@ impl Verbs {
         T: Send + 'static,
         E: Fault + 'static,
     {
+        let (operation, reading) = (call.operation, call.reading);
         let (running, stopping) = (self.running.clone(), Arc::clone(&self.stopping));
         tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
@@ -196,7 +201,7 @@ impl Verbs {
                     observer: &reporter,
                 })
             }));
-            let outcome = conclude(outcome, begun.elapsed(), operation);
+            let outcome = conclude(outcome, begun.elapsed(), operation, reading);
             // Held to here: a closure captures only what it names.
             drop(running);
             outcome
@@ -209,11 +214,16 @@ fn conclude<T, E: Fault>(
     outcome: std::thread::Result<Result<T, E>>,
     took: Duration,
     operation: Uuid,
+    reading: bool,
 ) -> Result<T, Refusal> {
     let milliseconds = took.as_millis();
     match outcome {
         Ok(Ok(result)) => {
-            tracing::info!(milliseconds, "done");
+            if reading {
+                tracing::debug!(milliseconds, "done");
+            } else {
+                tracing::info!(milliseconds, "done");
+            }
             Ok(result)
         }
         Ok(Err(error)) => {

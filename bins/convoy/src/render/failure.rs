@@ -23,3 +23,15 @@ pub(crate) fn failure_object(failure: &Failure) -> Value {
         "Operation": failure.operation,
     })
 }
+
+/// The last event line of JSON mode: as a frame of the daemon's streams, for failures of any origin.
+pub(crate) fn failure_event(failure: &Failure) -> String {
+    let problem = json!({
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.hint,
+        "retryable": failure.kind.retryable(),
+        "operation": failure.operation,
+    });
+    safe::json(&json!({"event": "problem", "problem": problem}).to_string()) + "\n"
+}

@@ -287,6 +287,7 @@ pub(crate) fn verification(answer: &Answer<Verification>) -> Value {
         chunks,
         bytes,
         problems,
+        more_problems,
     } = &answer.result;
     let problems: Vec<Value> = problems
         .iter()
@@ -300,6 +301,7 @@ pub(crate) fn verification(answer: &Answer<Verification>) -> Value {
         "Chunks": chunks,
         "Bytes": bytes,
         "Problems": problems,
+        "MoreProblems": more_problems,
         "Operation": answer.operation,
     })
 }

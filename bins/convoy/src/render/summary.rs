@@ -7,10 +7,9 @@ use convoy_units::Bytes;
 /// After a backup.
 pub(crate) fn backup_summary(summary: &Summary) -> String {
     format!(
-        "changed {}, read {}, new {}, stored {} in {} requests, {}\n",
+        "changed {}, read {}, stored {} in {} requests, {}\n",
         Bytes(summary.changed),
         Bytes(summary.read),
-        Bytes(summary.new),
         Bytes(summary.stored),
         summary.requests,
         seconds(summary.duration_milliseconds),
@@ -24,13 +23,18 @@ pub(crate) fn verified(verification: &Verification) -> String {
         chunks,
         bytes,
         problems,
+        more_problems,
     } = verification;
     let read = format!("{chunks} chunks, {} of the volume", Bytes(*bytes));
     let name = safe::line(&backup.name);
     if problems.is_empty() {
         return format!("{name} is good: {read}\n");
     }
-    let mut text = format!("{name} is damaged: {} problems in {read}\n", problems.len());
+    let found = u64::try_from(problems.len())
+        .unwrap_or(u64::MAX)
+        .saturating_add(*more_problems);
+    let noun = if found == 1 { "problem" } else { "problems" };
+    let mut text = format!("{name} is damaged: {found} {noun} in {read}\n");
     for problem in problems {
         let range = match (problem.begin, problem.end) {
             (Some(begin), Some(end)) => format!(" (volume bytes {begin}..{end})"),
@@ -44,6 +48,9 @@ pub(crate) fn verified(verification: &Verification) -> String {
             &safe::line(&problem.what),
             "\n",
         ]);
+    }
+    if *more_problems > 0 {
+        text.push_str("  and more\n");
     }
     text
 }

@@ -8,29 +8,97 @@ use convoy_api::{Backup, Info, Snapshot, Volume};
 use convoy_units::Bytes;
 use serde_json::Value;
 
-/// A column's heading, and whether it holds numbers.
-type Column = (&'static str, bool);
+/// A column: its heading, how it is set, and what becomes of it where lines are too short.
+struct Column {
+    heading: &'static str,
+    number: bool,
+    fate: Fate,
+}
 
-fn table(columns: &[Column], rows: Vec<Vec<String>>, width: Option<u16>) -> Vec<String> {
+/// Nothing a person may want to copy is ever broken in two or cut off.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// Left out, the rightmost one first.
+    LeftOut,
+    /// Gets the next line for itself, `-` apart. Only the last column.
+    NextLine,
+}
+
+const fn name(heading: &'static str) -> Column {
+    Column {
+        heading,
+        number: false,
+        fate: Fate::Stays,
+    }
+}
+
+const fn number(heading: &'static str) -> Column {
+    Column {
+        heading,
+        number: true,
+        fate: Fate::Stays,
+    }
+}
+
+const fn optional(heading: &'static str) -> Column {
+    Column {
+        heading,
+        number: false,
+        fate: Fate::LeftOut,
+    }
+}
+
+const fn last(heading: &'static str) -> Column {
+    Column {
+        heading,
+        number: false,
+        fate: Fate::NextLine,
+    }
+}
+
+/// As much of it as fits: all; else the last column below each row; else without the optional columns.
+fn fitted(mut columns: Vec<Column>, mut rows: Vec<Vec<String>>, width: u16) -> String {
+    let mut below: Vec<String> = Vec::new();
+    loop {
+        let lines = lines_of(&columns, &rows);
+        if lines
+            .iter()
+            .all(|line| line.chars().count() <= usize::from(width))
+        {
+            return interleaved(lines, &below);
+        }
+        let Some(index) = columns
+            .iter()
+            .rposition(|column| column.fate != Fate::Stays)
+        else {
+            // A terminal too narrow for names breaks lines itself, which keeps them whole to a mouse.
+            return interleaved(lines, &below);
+        };
+        let column = columns.remove(index);
+        let cells = rows.iter_mut().map(|row| row.remove(index)).collect();
+        if column.fate == Fate::NextLine {
+            below = cells;
+        }
+    }
+}
+
+fn lines_of(columns: &[Column], rows: &[Vec<String>]) -> Vec<String> {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
-        .set_header(columns.iter().map(|(heading, _)| *heading));
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|column| column.heading));
     for row in rows {
-        table.add_row(row.into_iter().map(|cell| safe::line(&cell)));
+        table.add_row(row.iter().map(|cell| safe::line(cell)));
     }
-    for (index, (_, number)) in columns.iter().enumerate() {
-        if let Some(column) = table.column_mut(index) {
-            column.set_padding((0, 2));
-            if *number {
-                column.set_cell_alignment(CellAlignment::Right);
+    for (index, column) in columns.iter().enumerate() {
+        if let Some(layout) = table.column_mut(index) {
+            layout.set_padding((0, 2));
+            if column.number {
+                layout.set_cell_alignment(CellAlignment::Right);
             }
         }
-    }
-    if let Some(width) = width {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
     }
     table
         .lines()
@@ -38,24 +106,30 @@ fn table(columns: &[Column], rows: Vec<Vec<String>>, width: Option<u16>) -> Vec<
         .collect()
 }
 
-fn text(lines: &[String]) -> String {
-    lines
-        .iter()
-        .flat_map(|line| [line.as_str(), "\n"])
-        .collect()
+/// The heading, then each row and what stands below it.
+fn interleaved(lines: Vec<String>, below: &[String]) -> String {
+    let mut text = String::new();
+    for (index, line) in lines.into_iter().enumerate() {
+        text.extend([line.as_str(), "\n"]);
+        let under = index.checked_sub(1).and_then(|row| below.get(row));
+        if let Some(under) = under.filter(|under| *under != "-") {
+            text.extend(["  ", &safe::line(under), "\n"]);
+        }
+    }
+    text
 }
 
 /// `list`.
 pub(crate) fn volume_table(volumes: &[Volume], width: u16) -> String {
-    let columns = [
-        ("VOLUME", false),
-        ("SIZE", true),
-        ("USED", true),
-        ("FS", false),
-        ("SNAPS", true),
-        ("STATE", false),
-        ("CREATED (UTC)", false),
-        ("MOUNTED", false),
+    let columns = vec![
+        name("VOLUME"),
+        number("SIZE"),
+        number("USED"),
+        optional("FS"),
+        number("SNAPS"),
+        name("STATE"),
+        optional("CREATED (UTC)"),
+        last("MOUNTED"),
     ];
     let row = |volume: &Volume| {
         vec![
@@ -68,24 +142,30 @@ pub(crate) fn volume_table(volumes: &[Volume], width: u16) -> String {
             volume.snapshots.len().to_string(),
             volume.state.clone(),
             short(volume.created),
-            volume.mountpoint.clone().unwrap_or_else(|| "-".to_owned()),
+            whereabouts(volume),
         ]
     };
-    text(&table(
-        &columns,
-        volumes.iter().map(row).collect(),
-        Some(width),
-    ))
+    fitted(columns, volumes.iter().map(row).collect(), width)
+}
+
+/// Where it is mounted, or why it cannot be.
+fn whereabouts(volume: &Volume) -> String {
+    let said = volume.mountpoint.as_ref().or(volume.problem.as_ref());
+    said.cloned().unwrap_or_else(|| "-".to_owned())
 }
 
 /// `snapshot list`.
 pub(crate) fn snapshot_table(snapshots: &[Snapshot], width: u16) -> String {
-    let columns = [
-        ("SNAPSHOT", false),
-        ("VOLUME", false),
-        ("SIZE", true),
-        ("TAKEN (UTC)", false),
-        ("HELD", true),
+    let columns = vec![
+        name("SNAPSHOT"),
+        name("VOLUME"),
+        number("SIZE"),
+        optional("TAKEN (UTC)"),
+        Column {
+            heading: "HELD",
+            number: true,
+            fate: Fate::LeftOut,
+        },
     ];
     let row = |snapshot: &Snapshot| {
         vec![
@@ -98,11 +178,7 @@ pub(crate) fn snapshot_table(snapshots: &[Snapshot], width: u16) -> String {
                 .map_or_else(|| "-".to_owned(), held),
         ]
     };
-    text(&table(
-        &columns,
-        snapshots.iter().map(row).collect(),
-        Some(width),
-    ))
+    fitted(columns, snapshots.iter().map(row).collect(), width)
 }
 
 /// How long writes waited.
@@ -110,16 +186,15 @@ pub(crate) fn held(microseconds: u64) -> String {
     format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
 }
 
-/// `backup list`: the URL is what is typed next, so it is never broken; where a line has no room for it,
-/// it gets the next one.
+/// `backup list`: the URL is what is typed next.
 pub(crate) fn backup_table(backups: &[Backup], width: u16) -> String {
-    let columns = [
-        ("VOLUME", false),
-        ("SNAPSHOT", false),
-        ("CREATED (UTC)", false),
-        ("SIZE", true),
-        ("STORED", true),
-        ("URL", false),
+    let columns = vec![
+        name("VOLUME"),
+        name("SNAPSHOT"),
+        name("CREATED (UTC)"),
+        number("SIZE"),
+        number("STORED"),
+        last("URL"),
     ];
     let row = |backup: &Backup| {
         vec![
@@ -131,84 +206,51 @@ pub(crate) fn backup_table(backups: &[Backup], width: u16) -> String {
             backup.url.clone(),
         ]
     };
-    let rows: Vec<_> = backups.iter().map(row).collect();
-    let wide = table(&columns, rows.clone(), None);
-    if wide
-        .iter()
-        .all(|line| line.chars().count() <= usize::from(width))
-    {
-        return text(&wide);
-    }
-    let urls: Vec<String> = rows.iter().filter_map(|row| row.last().cloned()).collect();
-    let narrow: Vec<_> = rows
-        .into_iter()
-        .map(|mut row| {
-            row.pop();
-            row
-        })
-        .collect();
-    let (_, columns) = columns.split_last().expect("there are six columns");
-    let mut lines = table(columns, narrow, None).into_iter();
-    let mut text: String = lines
-        .next()
-        .into_iter()
-        .flat_map(|line| [line, "\n".to_owned()])
-        .collect();
-    for (line, url) in lines.zip(urls) {
-        text.extend([line.as_str(), "\n  ", &safe::line(&url), "\n"]);
-    }
-    text
+    fitted(columns, backups.iter().map(row).collect(), width)
 }
 
 /// `info --output table`: the pool with both its fills.
 pub(crate) fn info_table(info: &Info, width: u16) -> String {
     let pool = &info.pool;
-    let columns = [
-        ("POOL", false),
-        ("STATE", false),
-        ("DATA", true),
-        ("", false),
-        ("METADATA", true),
-        ("", false),
-        ("BLOCK", true),
-        ("KIND", false),
+    let columns = vec![
+        name("POOL"),
+        name("STATE"),
+        name("DATA"),
+        name("METADATA"),
+        last("DEVICES"),
     ];
     let state = if pool.needs_check {
         format!("{}, needs check", pool.mode)
     } else {
         pool.mode.clone()
     };
+    let devices = if pool.loop_backed {
+        "loop (not for production)".to_owned()
+    } else {
+        format!("{}, {}", pool.data_device, pool.metadata_device)
+    };
     let row = vec![
         pool.name.clone(),
         state,
-        percent(pool.data_used, pool.data_total),
-        format!("{} / {}", Bytes(pool.data_used), Bytes(pool.data_total)),
-        percent(pool.metadata_used, pool.metadata_total),
-        format!(
-            "{} / {}",
-            Bytes(pool.metadata_used),
-            Bytes(pool.metadata_total)
-        ),
-        Bytes(pool.block_size).to_string(),
-        if pool.loop_backed {
-            "loop (not for production)"
-        } else {
-            "devices"
-        }
-        .to_owned(),
+        fill(pool.data_used, pool.data_total),
+        fill(pool.metadata_used, pool.metadata_total),
+        devices,
     ];
-    let mut text = text(&table(&columns, vec![row], Some(width)));
+    let mut text = fitted(columns, vec![row], width);
     for line in &info.recovered {
         text.extend(["recovered: ", &safe::line(line), "\n"]);
     }
     text
 }
 
-fn percent(part: u64, whole: u64) -> String {
-    match (u128::from(part) * 100).checked_div(u128::from(whole)) {
-        Some(percent) => format!("{percent}%"),
-        None => "?".to_owned(),
+/// Rounded up: a pool with its last block taken by a hair is 100 % full, one with a single block is 1 %.
+fn fill(used: u64, total: u64) -> String {
+    let amounts = format!("{} of {}", Bytes(used), Bytes(total));
+    if total == 0 {
+        return amounts;
     }
+    let percent = (u128::from(used) * 100).div_ceil(u128::from(total));
+    format!("{percent}% {amounts}")
 }
 
 /// An object as lines of key and value: `--output table` of what is one thing. Objects inside it are

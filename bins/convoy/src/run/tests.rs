@@ -1,1 +1,285 @@
-//! x
+//! What each command prints and how it ends, against a daemon that says what the test wants.
+
+use super::*;
+use crate::render::tests::{
+    ID, answer, backup_of, golden, info_answer, snapshot_of, summary_of, verification_of,
+    volume_named, volumes_answer,
+};
+use convoy_api::{Backups, Done, Problem, Snapshots, Volumes};
+use serde::Serialize;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+const TERMINAL: Terminals = Terminals {
+    stdout: Some(160),
+    stderr: false,
+};
+const PERSON: Terminals = Terminals {
+    stdout: Some(160),
+    stderr: true,
+};
+const PIPE: Terminals = Terminals {
+    stdout: None,
+    stderr: false,
+};
+
+/// Runs a command line; the daemon gives one reply to each request, in turn.
+fn command(line: &str, terminals: Terminals, replies: Vec<String>) -> Outcome {
+    use clap::Parser;
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("convoy.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let daemon = std::thread::spawn(move || {
+        for reply in replies {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 65536];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+    });
+    let words = [
+        "convoy",
+        "--no-progress",
+        "--socket",
+        socket.to_str().unwrap(),
+    ];
+    let cli = crate::args::Cli::try_parse_from(words.into_iter().chain(line.split(' '))).unwrap();
+    let global = cli.global.clone();
+    let action = crate::options::resolve(cli).unwrap();
+    let outcome = run(action, &global, terminals);
+    daemon.join().unwrap();
+    outcome
+}
+
+fn http(status: u16, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn ok<T: Serialize>(result: T) -> Vec<String> {
+    vec![http(200, &serde_json::to_string(&answer(result)).unwrap())]
+}
+
+fn problem(kind: Kind, message: &str) -> String {
+    http(
+        kind.http_status(),
+        &serde_json::to_string(&Problem::new(kind, message)).unwrap(),
+    )
+}
+
+fn created() -> Vec<String> {
+    ok(CreatedVolume {
+        unchanged: false,
+        volume: volume_named("data"),
+    })
+}
+
+#[track_caller]
+fn plain(outcome: Outcome, stdout: &str) {
+    assert_eq!(
+        outcome,
+        Outcome {
+            stdout: stdout.into(),
+            ..Outcome::default()
+        }
+    );
+}
+
+#[track_caller]
+fn shows(outcome: &Outcome, golden_file: &str) {
+    golden(golden_file, &outcome.stdout);
+    assert_eq!((outcome.stderr.as_str(), outcome.status), ("", 0));
+}
+
+#[test]
+fn scripts_get_bare_names_paths_and_urls() {
+    let snapshot = || CreatedSnapshot {
+        unchanged: false,
+        snapshot: snapshot_of("data", "s1"),
+    };
+    let backup = || CreatedBackup {
+        backup: backup_of("data"),
+        summary: summary_of(),
+    };
+    plain(command("create data", PIPE, created()), "data\n");
+    plain(
+        command("mount data", PIPE, ok(volume_named("data"))),
+        &format!("/var/lib/convoy/mounts/{ID}\n"),
+    );
+    plain(command("umount data", PIPE, ok(Done {})), "\n");
+    plain(command("delete data", PIPE, ok(Done {})), "\n");
+    plain(
+        command("snapshot create data", PIPE, ok(snapshot())),
+        "s1\n",
+    );
+    plain(command("snapshot delete s1", PIPE, ok(Done {})), "\n");
+    let url = backup_of("data").url;
+    plain(
+        command(
+            "backup create s1 --dest vfs:///mnt/backups",
+            PIPE,
+            ok(backup()),
+        ),
+        &format!("{url}\n"),
+    );
+    plain(
+        command(&format!("backup delete {url}"), PIPE, ok(Done {})),
+        "\n",
+    );
+}
+
+#[test]
+fn scripts_get_the_originals_objects() {
+    shows(&command("info", PIPE, ok(info_answer())), "info.json");
+    shows(&command("list", PIPE, ok(volumes_answer())), "volumes.json");
+    shows(
+        &command("list --driver", PIPE, ok(volumes_answer())),
+        "volumes_driver.json",
+    );
+    shows(
+        &command("inspect data", PIPE, ok(volume_named("data"))),
+        "volume.json",
+    );
+    shows(
+        &command("snapshot inspect s1", PIPE, ok(snapshot_of("data", "s1"))),
+        "snapshot.json",
+    );
+    shows(
+        &command("backup inspect u", PIPE, ok(backup_of("data"))),
+        "backup.json",
+    );
+    let backups = || {
+        ok(Backups {
+            backups: vec![backup_of("data")],
+        })
+    };
+    shows(
+        &command("backup list vfs:///mnt/backups", PIPE, backups()),
+        "backups.json",
+    );
+    shows(
+        &command("--verbose create data", PIPE, created()),
+        "created_volume.json",
+    );
+    shows(
+        &command("mount data -o json", PERSON, ok(volume_named("data"))),
+        "mounted.json",
+    );
+    shows(
+        &command("umount data -o json", PERSON, ok(Done {})),
+        "done.json",
+    );
+}
+
+#[test]
+fn people_get_tables_and_remarks() {
+    shows(
+        &command("list", TERMINAL, ok(volumes_answer())),
+        "volumes.160.txt",
+    );
+    shows(
+        &command("info -o table", PIPE, ok(info_answer())),
+        "info.160.txt",
+    );
+    shows(
+        &command("inspect data -o table", PIPE, ok(volume_named("data"))),
+        "details.txt",
+    );
+    let empty = command("list", PERSON, ok(Volumes::default()));
+    assert_eq!((empty.stdout.as_str(), empty.status), ("", 0));
+    assert!(empty.stderr.contains("convoy create"));
+    let empty = command("snapshot list data", PIPE, ok(Snapshots::default()));
+    assert_eq!(empty.stdout, "{}\n");
+    let backup = CreatedBackup {
+        backup: backup_of("data"),
+        summary: summary_of(),
+    };
+    let made = command("backup create s1 --dest vfs:///b", PERSON, ok(backup));
+    assert!(
+        made.stderr.starts_with("changed 600.0 MiB"),
+        "{}",
+        made.stderr
+    );
+    let snapshot = CreatedSnapshot {
+        unchanged: false,
+        snapshot: snapshot_of("data", "s1"),
+    };
+    assert_eq!(
+        command("snapshot create data", PERSON, ok(snapshot)).stderr,
+        "writes waited 2.3 ms\n"
+    );
+    let unchanged = CreatedVolume {
+        unchanged: true,
+        volume: volume_named("data"),
+    };
+    assert_eq!(
+        command("create data", PERSON, ok(unchanged)).stderr,
+        "it was there already, as asked\n"
+    );
+}
+
+#[test]
+fn a_failure_ends_with_its_own_status() {
+    for (kind, status) in [
+        (Kind::NotFound, 10),
+        (Kind::Busy, 12),
+        (Kind::PoolFull, 13),
+        (Kind::DestinationUnavailable, 16),
+    ] {
+        let outcome = command("inspect data", TERMINAL, vec![problem(kind, "why")]);
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.stderr.as_str()),
+            ("", "convoy: why\n")
+        );
+        assert_eq!(outcome.status, status);
+    }
+    let outcome = command("inspect data", PIPE, vec![problem(Kind::NotFound, "why")]);
+    assert!(
+        outcome
+            .stdout
+            .starts_with("{\n\t\"Error\": \"why\",\n\t\"Code\": \"E_NOT_FOUND\"")
+    );
+    let unknown = r#"{"code":"E_MOON","message":"eclipse","retryable":true}"#;
+    let outcome = command("inspect data", PIPE, vec![http(500, unknown)]);
+    assert!(
+        outcome.stdout.contains("\"Code\": \"E_MOON\"") && outcome.status == 1,
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn deleting_many_goes_on_after_a_failure() {
+    let gone = || ok(Done {}).remove(0);
+    let replies = vec![
+        gone(),
+        problem(Kind::NotFound, "there is no volume b"),
+        gone(),
+    ];
+    let outcome = command("delete a b c", TERMINAL, replies);
+    assert_eq!(outcome.stdout, "\n\n");
+    assert_eq!(outcome.stderr, "convoy: there is no volume b\n");
+    assert_eq!(outcome.status, Kind::Partial.exit_code());
+    let outcome = command(
+        "delete b -o json",
+        PIPE,
+        vec![problem(Kind::Busy, "it is mounted")],
+    );
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(document["Failed"][0]["Code"], "E_BUSY");
+    assert_eq!(outcome.status, Kind::Busy.exit_code());
+    plain(command("delete", PIPE, vec![]), "");
+}
+
+#[test]
+fn a_damaged_backup_ends_as_one() {
+    let good = command("backup verify u", PIPE, ok(verification_of(false)));
+    assert_eq!(good.status, 0);
+    let bad = command("backup verify u", PIPE, ok(verification_of(true)));
+    golden("damaged.txt", &bad.stdout);
+    assert_eq!(bad.status, Kind::Integrity.exit_code());
+    let bad = command("backup verify u -o json", PIPE, ok(verification_of(true)));
+    golden("verification.json", &bad.stdout);
+    assert_eq!(bad.status, Kind::Integrity.exit_code());
+}
