@@ -188,11 +188,10 @@ fn run(
         new: counts.new_bytes,
         stored: session.stored(),
     };
-    let packs = session.packs();
     let backup = session
         .commit(facts, root, figures)
         .map_err(Error::repository("publish the backup"))?;
-    Ok(summary(backup, counts, packs))
+    Ok(summary(backup, counts, session.packs()))
 }
 
 /// Bytes in the changed ranges, clipped to the volume.

@@ -63,3 +63,6 @@ pub mod format {
     pub use crate::pack::{Placed, contents as pack_contents};
     pub use crate::segment::{Head, Record, decode as decode_segment};
 }
+
+#[cfg(test)]
+mod tests;

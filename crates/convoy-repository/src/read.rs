@@ -87,8 +87,9 @@ fn batches(located: &[(Location, Wanted)]) -> impl Iterator<Item = &[(Location, 
     let mut start = None;
     located.chunk_by(move |(a, _), (b, _)| {
         let first = *start.get_or_insert(u64::from(a.offset));
-        let near = span(b).start <= span(a).end + BATCH_GAP && span(b).end - first <= BATCH_BYTES;
-        let together = a.pack.name == b.pack.name && near;
+        let together = a.pack.name == b.pack.name
+            && span(b).start <= span(a).end + BATCH_GAP
+            && span(b).end - first <= BATCH_BYTES;
         if !together {
             start = None;
         }

@@ -230,7 +230,7 @@ impl Session {
     /// Repeated under the same `op` it gives the backup that was committed first. `Overtaken` if
     /// something it relies on was collected meanwhile; `Unclear` if nobody can tell yet.
     pub fn commit(
-        self,
+        &self,
         facts: &BackupFacts,
         root: TreeRef,
         figures: BackupFigures,
@@ -396,6 +396,9 @@ impl Session {
         state.own.clear();
         state.segments.push(name);
         state.stored += bytes.len() as u64;
+        if let Some(cache) = &self.repository.inner.cache {
+            cache.keep_segment(&name, &bytes);
+        }
         self.put(&name.segment_key(), &bytes)
     }
 

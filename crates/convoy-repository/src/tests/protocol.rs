@@ -1,0 +1,646 @@
+//! Making, opening and appending, over stores that lose answers, fail and lie.
+
+use crate::body::{Backups, Body, Commit, Keep, Listed};
+use crate::entry::{self, Stamp, slot_key};
+use crate::fold::Fold;
+use crate::id::FullHash;
+use crate::keys::{BlobKind, Keys};
+use crate::patience::Impatient;
+use crate::record::{
+    BackupFacts, BackupFigures, BackupRecord, PoolFacts, SnapshotFacts, VolumeRecord,
+};
+use crate::run_set::Run;
+use crate::{CreateOptions, Error, OpenOptions, Outcome, Repository, Session, TreeEditor};
+use convoy_fault::{Fault as _, Kind};
+use convoy_objectstore::{
+    ErrorKind, Fault, FaultStore, Key, MemoryStore, ObjectStore, PutMode, Rule, Verb,
+};
+use convoy_units::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+type Store = Arc<FaultStore<MemoryStore>>;
+
+fn store() -> Store {
+    Arc::new(FaultStore::new(MemoryStore::new()))
+}
+
+fn options() -> OpenOptions {
+    OpenOptions {
+        patience: Arc::new(Impatient),
+        host: Uuid::from_bytes([6; 16]),
+        ..OpenOptions::default()
+    }
+}
+
+fn create(store: &Store) -> Result<Repository, Error> {
+    let options = CreateOptions {
+        chunk_size: Bytes::kib(4),
+        patience: Arc::new(Impatient),
+        ..CreateOptions::default()
+    };
+    Repository::create(store.clone(), &options)
+}
+
+fn open(store: &Store) -> Result<Repository, Error> {
+    Repository::open(store.clone(), &options())
+}
+
+fn facts(op: Uuid) -> BackupFacts {
+    let time = jiff::Timestamp::from_second(0).unwrap();
+    BackupFacts {
+        op,
+        volume: VolumeRecord {
+            id: Uuid::from_bytes([1; 16]),
+            name: "v".to_owned(),
+        },
+        volume_size: Bytes::kib(8),
+        volume_created: time,
+        snapshot: SnapshotFacts {
+            id: Uuid::from_bytes([2; 16]),
+            name: "s".to_owned(),
+            created: time,
+        },
+        filesystem: String::new(),
+        driver: "devicemapper".to_owned(),
+        host: Uuid::from_bytes([6; 16]),
+        pool: PoolFacts {
+            id: Uuid::nil(),
+            dev_id: 1,
+            transaction: 1,
+            block_size: Bytes::mib(2),
+        },
+        labels: BTreeMap::new(),
+    }
+}
+
+/// Puts one chunk, of this byte, into the session; the tree with it.
+fn fill(repository: &Repository, session: &Session, byte: u8) -> crate::TreeRef {
+    let plain = [byte; 4096];
+    let id = repository.blob_id(BlobKind::Chunk, &plain);
+    if !session.reuse(&id).unwrap() {
+        let blob = repository
+            .sealer()
+            .unwrap()
+            .seal(BlobKind::Chunk, id, &plain)
+            .unwrap();
+        assert!(session.add(&blob).unwrap().full.is_none());
+    }
+    session
+        .finish_chunks()
+        .unwrap()
+        .map_or(Ok(()), |pack| session.upload(&pack))
+        .unwrap();
+    let mut nodes = session;
+    let mut tree = TreeEditor::new(&mut nodes, None, 1, 2).unwrap();
+    tree.set(0, id).unwrap();
+    tree.finish().unwrap()
+}
+
+fn back_up(repository: &Repository, byte: u8, op: u128) -> Result<BackupRecord, Error> {
+    let session = repository.begin(None)?;
+    let root = fill(repository, &session, byte);
+    session.commit(&facts(Uuid::from_u128(op)), root, BackupFigures::default())
+}
+
+/// Appends an entry as somebody else would, with everything right but what the test wants wrong.
+fn append_raw(store: &Store, body: &Body) {
+    let repository = Repository::open(
+        store.clone(),
+        &OpenOptions {
+            read_only: true,
+            ..options()
+        },
+    )
+    .unwrap();
+    let slot = repository.slots();
+    let last = store.get(&slot_key(slot - 1)).unwrap();
+    let stamp = Stamp {
+        slot,
+        prev: FullHash::of(&last),
+        op: Uuid::new_v4(),
+        host: Uuid::nil(),
+        time: 0,
+    };
+    let bytes = entry::encode(&Keys::derive(&repository.config().secret), &stamp, body);
+    let _ = store
+        .inner()
+        .put(&slot_key(slot), &bytes, PutMode::Create)
+        .unwrap();
+}
+
+fn put(store: &Store, key: &str, bytes: &[u8]) {
+    let _ = store
+        .inner()
+        .put(&key.parse::<Key>().unwrap(), bytes, PutMode::Overwrite)
+        .unwrap();
+}
+
+#[test]
+fn made_once_opened_often() {
+    let store = store();
+    assert_eq!(open(&store).unwrap_err().kind(), Kind::NotFound);
+    let made = create(&store).unwrap();
+    assert_eq!(create(&store).unwrap_err().kind(), Kind::Conflict);
+    let opened = open(&store).unwrap();
+    assert_eq!(
+        (opened.id(), opened.chunk_size(), opened.slots()),
+        (made.id(), Bytes::kib(4), 1)
+    );
+    let wrong = CreateOptions {
+        chunk_size: Bytes(5000),
+        ..CreateOptions::default()
+    };
+    assert_eq!(
+        Repository::create(store, &wrong).unwrap_err().kind(),
+        Kind::Invalid
+    );
+}
+
+#[test]
+fn creation_killed_anywhere_is_finished_by_the_next() {
+    for nth in 1..14 {
+        for fault in [
+            Fault::KillBefore,
+            Fault::KillAfter,
+            Fault::After(ErrorKind::Unclear),
+        ] {
+            let store = store();
+            store.inject(Rule {
+                nth,
+                ..Rule::on_any(fault.clone())
+            });
+            let first = create(&store);
+            store.revive();
+            match (first, open(&store)) {
+                (_, Ok(_)) => {}
+                (Ok(_), Err(error)) => panic!("{fault:?} {nth}: made and lost: {error}"),
+                (Err(_), Err(error)) => {
+                    assert_eq!(error.kind(), Kind::NotFound, "{fault:?} {nth}");
+                    create(&store).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lost_answers_append_once() {
+    // Every request of a commit answered "unclear" though done, or not done, once or several times.
+    for nth in 1..14 {
+        for times in 1..4 {
+            for fault in [
+                Fault::After(ErrorKind::Unclear),
+                Fault::Before(ErrorKind::Unclear),
+            ] {
+                let store = store();
+                let repository = create(&store).unwrap();
+                store.inject(Rule {
+                    nth,
+                    times,
+                    ..Rule::on_any(fault.clone())
+                });
+                let made = back_up(&repository, 1, 77).unwrap();
+                assert_eq!(
+                    open(&store).unwrap().backups(),
+                    [made],
+                    "{fault:?} {nth} {times}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_stays_unclear_is_told_and_found_out_later() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let log_puts = |fault| Rule {
+        verb: Some(Verb::Put),
+        prefix: "log/".to_owned(),
+        times: 100,
+        ..Rule::on_any(fault)
+    };
+    store.inject(log_puts(Fault::After(ErrorKind::Unclear)));
+    // The slot exists from the first attempt on; the repeated create says so only by reading.
+    let error = back_up(&repository, 1, 77).unwrap_err();
+    assert!(matches!(error, Error::Unclear { slot: 1, .. }), "{error}");
+    assert_eq!(error.kind(), Kind::DestinationUnavailable);
+    store.revive();
+    // Whoever asks again under the same operation learns that it was done.
+    let made = back_up(&repository, 1, 77).unwrap();
+    assert_eq!(made.slot, 1);
+    assert_eq!(open(&store).unwrap().backups(), [made]);
+}
+
+#[test]
+fn a_store_that_overwrites_is_found_out() {
+    // At opening: the probe.
+    let store = store();
+    create(&store).unwrap();
+    store.inject(Rule {
+        verb: Some(Verb::Put),
+        times: u64::MAX,
+        ..Rule::on_any(Fault::Overwrites)
+    });
+    let repository = open(&store).unwrap();
+    assert!(repository.read_only().unwrap().contains("create-if-absent"));
+    assert_eq!(
+        repository.begin(None).unwrap_err().kind(),
+        Kind::Unsupported
+    );
+    assert!(repository.backups().is_empty());
+    // At creation: a repository of one writer.
+    let store = self::store();
+    store.inject(Rule {
+        verb: Some(Verb::Put),
+        times: u64::MAX,
+        ..Rule::on_any(Fault::Overwrites)
+    });
+    let repository = create(&store).unwrap();
+    assert!(repository.config().single_writer && repository.read_only().is_none());
+    back_up(&repository, 1, 7).unwrap();
+}
+
+#[test]
+fn a_store_that_loses_or_forks_entries_is_found_out() {
+    // What was "created" is not there afterwards.
+    let store = store();
+    let repository = create(&store).unwrap();
+    let gets = |fault, nth| Rule {
+        verb: Some(Verb::Get),
+        prefix: "log/".to_owned(),
+        nth,
+        times: 20,
+        ..Rule::on_any(fault)
+    };
+    store.inject(gets(Fault::Before(ErrorKind::NotFound), 3));
+    assert!(matches!(
+        back_up(&repository, 1, 7).unwrap_err(),
+        Error::StoreLies { .. }
+    ));
+    // The next slot is taken already, by somebody who never saw our entry.
+    let store = self::store();
+    let repository = create(&store).unwrap();
+    let foreign = store.get(&slot_key(0)).unwrap();
+    let _ = store
+        .inner()
+        .put(&slot_key(2), &foreign, PutMode::Create)
+        .unwrap();
+    assert!(matches!(
+        back_up(&repository, 1, 7).unwrap_err(),
+        Error::StoreLies { .. }
+    ));
+}
+
+#[test]
+fn a_slot_lost_to_another_is_followed() {
+    let store = store();
+    let slow = create(&store).unwrap();
+    let session = slow.begin(None).unwrap();
+    let root = fill(&slow, &session, 1);
+    let quick = open(&store).unwrap();
+    let first = back_up(&quick, 2, 1).unwrap();
+    let second = session
+        .commit(&facts(Uuid::from_u128(2)), root, BackupFigures::default())
+        .unwrap();
+    assert_eq!((first.slot, second.slot), (1, 2));
+    assert_eq!(slow.backups(), [first, second]);
+}
+
+#[test]
+fn deleted_once_whoever_asks_how_often() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = back_up(&repository, 1, 1).unwrap();
+    let op = Uuid::from_u128(50);
+    assert_eq!(repository.delete(made.id, op).unwrap(), Outcome::Changed);
+    assert_eq!(
+        open(&store).unwrap().delete(made.id, op).unwrap(),
+        Outcome::Changed
+    );
+    assert_eq!(
+        repository.delete(made.id, Uuid::from_u128(51)).unwrap(),
+        Outcome::Unchanged
+    );
+    assert_eq!(
+        repository.delete(Uuid::nil(), op).unwrap(),
+        Outcome::Changed,
+        "this operation was done"
+    );
+    let unknown = repository.delete(Uuid::nil(), Uuid::from_u128(52));
+    assert_eq!(unknown.unwrap_err().kind(), Kind::NotFound);
+    assert!(repository.backups().is_empty());
+    assert_eq!(
+        repository.backup(made.id).unwrap_err().kind(),
+        Kind::NotFound
+    );
+    assert_eq!(open(&store).unwrap().slots(), 3);
+}
+
+#[test]
+fn a_newer_kind_of_entry_makes_us_read_only() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = back_up(&repository, 1, 1).unwrap();
+    append_raw(
+        &store,
+        &Body::Keep(Keep {
+            session: crate::SessionId([1; 16]),
+        }),
+    );
+    // The same entry under a kind of the future: the MAC covers the kind, so it is made again.
+    let key = slot_key(2);
+    let mut bytes = store.get(&key).unwrap();
+    bytes[10] = 15;
+    let keys = Keys::derive(&repository.config().secret);
+    let (signed, body) = (bytes[..96].to_vec(), bytes[128..].to_vec());
+    bytes[96..128].copy_from_slice(&keys.mac(false, &signed, &body));
+    put(&store, key.as_str(), &bytes);
+    let repository = open(&store).unwrap();
+    assert_eq!(repository.backups(), [made]);
+    assert!(repository.read_only().unwrap().contains("kind 15"));
+    let error = back_up(&repository, 2, 2).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert_eq!(open(&store).unwrap().slots(), 3);
+}
+
+#[test]
+fn a_newer_feature_is_refused_by_name() {
+    let store = store();
+    create(&store).unwrap();
+    let config = String::from_utf8(store.get(&"config".parse().unwrap()).unwrap()).unwrap();
+    let newer = config.replace("\"incompat\": []", "\"incompat\": [\"encryption-v1\"]");
+    put(&store, "config", newer.as_bytes());
+    let error = open(&store).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.to_string().contains("encryption-v1"), "{error}");
+    put(
+        &store,
+        "config",
+        config.replace("86400", "86401").as_bytes(),
+    );
+    let error = open(&store).unwrap_err();
+    assert!(
+        matches!(&error, Error::Damaged { object, .. } if object == "config"),
+        "{error}"
+    );
+}
+
+#[test]
+fn collected_under_a_writer() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let first = back_up(&repository, 1, 1).unwrap();
+    let session = repository.begin(None).unwrap();
+    let root = fill(&repository, &session, 1);
+    let packs = |fold: &Fold| -> Vec<Run> {
+        fold.segments()
+            .iter()
+            .map(|name| Run {
+                session: name.session,
+                from: 0,
+                to: 2,
+            })
+            .collect()
+    };
+    let packs = packs(&repository.fold());
+    append_raw(
+        &store,
+        &Body::Delete(Backups {
+            backups: vec![first.id],
+        }),
+    );
+    append_raw(
+        &store,
+        &Body::Forget(Backups {
+            backups: vec![first.id],
+        }),
+    );
+    append_raw(
+        &store,
+        &Body::Warn(Listed {
+            packs: packs.clone(),
+            basis: 4,
+        }),
+    );
+    append_raw(&store, &Body::Sweep(Listed { packs, basis: 5 }));
+    let error = session
+        .commit(&facts(Uuid::from_u128(2)), root, BackupFigures::default())
+        .unwrap_err();
+    assert!(matches!(error, Error::Overtaken { .. }), "{error}");
+    // Another session finds nothing to reuse, makes the chunk again, and gets through.
+    let again = back_up(&repository, 1, 2).unwrap();
+    let mut plain = Vec::new();
+    let id = repository.blob_id(BlobKind::Chunk, &[1; 4096]);
+    repository
+        .inner
+        .read_one(BlobKind::Chunk, &id, &mut plain)
+        .unwrap();
+    assert_eq!(repository.backups(), [again]);
+    assert!(matches!(
+        repository.begin(Some(first.id)).unwrap_err(),
+        Error::Overtaken { .. }
+    ));
+}
+
+#[test]
+fn a_warned_writer_keeps_its_packs() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let session = repository.begin(None).unwrap();
+    let root = fill(&repository, &session, 1);
+    let own = Run {
+        session: session.id(),
+        from: 0,
+        to: 1,
+    };
+    append_raw(
+        &store,
+        &Body::Warn(Listed {
+            packs: vec![own],
+            basis: 1,
+        }),
+    );
+    session.poll().unwrap();
+    assert_eq!(repository.slots(), 3, "a keep was appended");
+    session.poll().unwrap();
+    assert_eq!(repository.slots(), 3, "and only one");
+    append_raw(
+        &store,
+        &Body::Sweep(Listed {
+            packs: vec![own],
+            basis: 3,
+        }),
+    );
+    session
+        .commit(&facts(Uuid::from_u128(1)), root, BackupFigures::default())
+        .unwrap();
+}
+
+#[test]
+fn a_warned_pack_is_not_reused() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    back_up(&repository, 1, 1).unwrap();
+    let pack = Run {
+        session: repository.fold().segments()[0].session,
+        from: 0,
+        to: 2,
+    };
+    append_raw(
+        &store,
+        &Body::Warn(Listed {
+            packs: vec![pack],
+            basis: 2,
+        }),
+    );
+    let session = repository.begin(None).unwrap();
+    let id = repository.blob_id(BlobKind::Chunk, &[1; 4096]);
+    assert!(!session.reuse(&id).unwrap());
+}
+
+#[test]
+fn forged_collection_does_not_count() {
+    // A writer's MAC under a collector's kind: the flag is wrong for the kind.
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = back_up(&repository, 1, 1).unwrap();
+    append_raw(
+        &store,
+        &Body::Forget(Backups {
+            backups: vec![made.id],
+        }),
+    );
+    let key = slot_key(2);
+    let mut bytes = store.get(&key).unwrap();
+    bytes[11] = 0;
+    let keys = Keys::derive(&repository.config().secret);
+    let (signed, body) = (bytes[..96].to_vec(), bytes[128..].to_vec());
+    bytes[96..128].copy_from_slice(&keys.mac(false, &signed, &body));
+    put(&store, key.as_str(), &bytes);
+    let opened = open(&store).unwrap();
+    assert_eq!(opened.backups().len(), 1);
+    assert!(opened.read_only().is_some());
+}
+
+#[test]
+fn a_host_remembers_what_it_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store();
+    create(&store).unwrap();
+    let cached = || {
+        Repository::open(
+            store.clone(),
+            &OpenOptions {
+                cache_dir: Some(folder.path().to_owned()),
+                ..options()
+            },
+        )
+    };
+    let repository = cached().unwrap();
+    for n in 0..5 {
+        back_up(&repository, n + 1, u128::from(n)).unwrap();
+    }
+    // The cache saves reading the log again.
+    let before = store.operations();
+    let again = cached().unwrap();
+    assert_eq!(again.backups(), repository.backups());
+    assert!(
+        store.operations() - before <= 5,
+        "{:?}",
+        &store.log()[before..]
+    );
+    // A torn cache is only slower.
+    let log = std::fs::read_dir(folder.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("log");
+    let bytes = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &bytes[..bytes.len() - 7]).unwrap();
+    assert_eq!(cached().unwrap().backups().len(), 5);
+    assert_eq!(std::fs::read(&log).unwrap(), bytes);
+    // A repository that was rolled back is refused.
+    store.inner().delete(&slot_key(5)).unwrap();
+    let error = cached().unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    assert!(error.to_string().contains("rolled back"), "{error}");
+    assert_eq!(
+        open(&store).unwrap().backups().len(),
+        4,
+        "one that never saw it cannot know"
+    );
+}
+
+#[test]
+fn a_commit_that_lands_late_lands_at_its_own_slot() {
+    // Case 12 and I5: a writer that slept cannot create a slot whose past it has not read.
+    let store = store();
+    let repository = create(&store).unwrap();
+    let sleeper = open(&store).unwrap();
+    let session = sleeper.begin(None).unwrap();
+    let root = fill(&sleeper, &session, 9);
+    for n in 0..4 {
+        back_up(&repository, n + 1, u128::from(n)).unwrap();
+    }
+    let made = session
+        .commit(&facts(Uuid::from_u128(99)), root, BackupFigures::default())
+        .unwrap();
+    assert_eq!(made.slot, 5);
+}
+
+#[test]
+fn limits_are_kept() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let session = repository.begin(None).unwrap();
+    let mut many = facts(Uuid::from_u128(1));
+    many.labels
+        .extend((0..65).map(|n| (n.to_string(), String::new())));
+    assert_eq!(
+        session
+            .commit(&many, None, BackupFigures::default())
+            .unwrap_err()
+            .kind(),
+        Kind::Invalid
+    );
+    let mut empty = facts(Uuid::from_u128(1));
+    empty.volume_size = Bytes(0);
+    assert_eq!(
+        session
+            .commit(&empty, None, BackupFigures::default())
+            .unwrap_err()
+            .kind(),
+        Kind::Invalid
+    );
+    // An entry with such a commit, from somebody else, is void and stops us from writing.
+    let made = back_up(&repository, 1, 1).unwrap();
+    let Ok(Body::Commit(commit)) = entry::decode(
+        &Keys::derive(&repository.config().secret),
+        1,
+        FullHash::of(&store.get(&slot_key(0)).unwrap()),
+        &store.get(&slot_key(1)).unwrap(),
+    )
+    .unwrap()
+    .body
+    else {
+        panic!("slot 1 holds a commit");
+    };
+    let mut backup = commit.backups[0].clone();
+    (backup.id, backup.size) = (Uuid::from_u128(4), 1 << 63);
+    append_raw(
+        &store,
+        &Body::Commit(Commit {
+            session: crate::SessionId([3; 16]),
+            backups: vec![backup],
+            ..commit
+        }),
+    );
+    let opened = open(&store).unwrap();
+    assert_eq!(opened.backups(), [made]);
+    assert!(opened.read_only().is_some());
+}
