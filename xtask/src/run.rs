@@ -43,7 +43,12 @@ pub(crate) fn quietly(command: &mut Command) -> anyhow::Result<String> {
 
 /// The command as a person would type it.
 pub(crate) fn show(command: &Command) -> String {
-    let mut line = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let mut line = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for word in command.get_args() {
         line.push(' ');
         line.push_str(&word.to_string_lossy());

@@ -33,6 +33,7 @@ pub(crate) const CHECKS: &[Check] = &[
                 "--workspace",
                 "--all-targets",
                 "--all-features",
+                "--keep-going",
                 "--locked",
             ];
             cargo(env, &[&words[..], &["--", "-D", "warnings"]].concat())
