@@ -115,7 +115,7 @@ pub(crate) fn run(
             counts: Counts::default(),
             polled: Instant::now(),
         }
-        .run(done, base);
+        .run(&done, base);
         if uploader.join().is_err() {
             failure.note(Err(Error::Invalid(
                 "the uploading thread panicked".to_owned(),
@@ -306,7 +306,7 @@ impl Packer<'_> {
     /// Dropping `self` at the end closes the queues, which ends the other stages.
     fn run(
         mut self,
-        done: Receiver<(u64, Done)>,
+        done: &Receiver<(u64, Done)>,
         base: Option<&BackupRecord>,
     ) -> Result<(TreeRef, Counts), Error> {
         let chunk_size = self.task.repository.chunk_size().0;

@@ -45,21 +45,14 @@ fn run_all(store: &Arc<Volatile>, devices: &[Device]) -> Result<Repository, Kind
     let block = block_size(BLOCK_KIB);
     let mut base: Option<(&Device, BackupRecord)> = None;
     for (n, device) in devices.iter().enumerate() {
-        let backup = match repository.backup_by_op(op(n)) {
-            Some(backup) => backup,
-            None => {
-                let changes = device.changes(base.as_ref().map(|(device, _)| *device));
-                let image = device.image(block.bytes().0);
-                let made = back_up_image(
-                    &repository,
-                    &image,
-                    &changes,
-                    block,
-                    base.as_ref().map(|(_, b)| b),
-                    op(n),
-                );
-                made.map_err(|error| error.kind())?.backup
-            }
+        let backup = if let Some(backup) = repository.backup_by_op(op(n)) {
+            backup
+        } else {
+            let changes = device.changes(base.as_ref().map(|(device, _)| *device));
+            let image = device.image(block.bytes().0);
+            let base = base.as_ref().map(|(_, backup)| backup);
+            let made = back_up_image(&repository, &image, &changes, block, base, op(n));
+            made.map_err(|error| error.kind())?.backup
         };
         base = Some((device, backup));
     }

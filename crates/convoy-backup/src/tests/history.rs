@@ -53,7 +53,9 @@ proptest! {
         let mut next_data = 0;
         let mut made = Vec::new();
         for (steps, mode) in generations {
-            steps.iter().for_each(|step| apply(&mut device, step, bytes, &mut next_data));
+            for step in &steps {
+                apply(&mut device, step, bytes, &mut next_data);
+            }
             // Mostly against the last backup, sometimes against an older one or in full.
             let base = match mode {
                 0 => None,
