@@ -5,6 +5,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
 use std::time::Duration;
 
+const SPINNER: &str = "{spinner} {prefix} {elapsed}";
+const BAR: &str = "{spinner} {prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} \
+                   {binary_bytes_per_sec} ETA {eta}";
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Show {
@@ -25,14 +29,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(show: Show) -> Self {
-        let bar = ProgressBar::no_length();
-        if show == Show::Bar {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(Duration::from_millis(120));
-        } else {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        bar.set_style(style("{spinner} {prefix} {elapsed}"));
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(style(SPINNER));
         Self { show, bar }
     }
 
@@ -40,19 +38,28 @@ impl Progress {
         match (self.show, frame) {
             (Show::Events, frame) => event(frame),
             (Show::Bar, Frame::Phase { phase }) => {
-                self.bar.set_style(style("{spinner} {prefix} {elapsed}"));
+                self.bar.set_style(style(SPINNER));
                 self.bar.set_prefix(crate::safe::line(phase));
+                self.appear();
             }
             (Show::Bar, Frame::Progress { done, total }) => {
                 if self.bar.length() != Some(*total) {
                     self.bar.reset();
                     self.bar.set_length(*total);
                 }
-                let line = "{spinner} {prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} ETA {eta}";
-                self.bar.set_style(style(line));
+                self.bar.set_style(style(BAR));
                 self.bar.set_position(*done);
+                self.appear();
             }
             _ => {}
+        }
+    }
+
+    /// Only with the first event: a verb that is done or refused at once shows nothing.
+    fn appear(&self) {
+        if self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(120));
         }
     }
 }

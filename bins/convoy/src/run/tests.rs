@@ -32,7 +32,7 @@ fn command(line: &str, terminals: Terminals, replies: Vec<String>) -> Outcome {
     let daemon = std::thread::spawn(move || {
         for reply in replies {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 65536];
+            let mut request = vec![0; 65536];
             assert!(stream.read(&mut request).unwrap() > 0);
             stream.write_all(reply.as_bytes()).unwrap();
         }
@@ -77,14 +77,12 @@ fn created() -> Vec<String> {
 }
 
 #[track_caller]
-fn plain(outcome: Outcome, stdout: &str) {
-    assert_eq!(
-        outcome,
-        Outcome {
-            stdout: stdout.into(),
-            ..Outcome::default()
-        }
-    );
+fn plain(outcome: &Outcome, stdout: &str) {
+    let expected = Outcome {
+        stdout: stdout.into(),
+        ..Outcome::default()
+    };
+    assert_eq!(outcome, &expected);
 }
 
 #[track_caller]
@@ -103,21 +101,21 @@ fn scripts_get_bare_names_paths_and_urls() {
         backup: backup_of("data"),
         summary: summary_of(),
     };
-    plain(command("create data", PIPE, created()), "data\n");
+    plain(&command("create data", PIPE, created()), "data\n");
     plain(
-        command("mount data", PIPE, ok(volume_named("data"))),
+        &command("mount data", PIPE, ok(volume_named("data"))),
         &format!("/var/lib/convoy/mounts/{ID}\n"),
     );
-    plain(command("umount data", PIPE, ok(Done {})), "\n");
-    plain(command("delete data", PIPE, ok(Done {})), "\n");
+    plain(&command("umount data", PIPE, ok(Done {})), "\n");
+    plain(&command("delete data", PIPE, ok(Done {})), "\n");
     plain(
-        command("snapshot create data", PIPE, ok(snapshot())),
+        &command("snapshot create data", PIPE, ok(snapshot())),
         "s1\n",
     );
-    plain(command("snapshot delete s1", PIPE, ok(Done {})), "\n");
+    plain(&command("snapshot delete s1", PIPE, ok(Done {})), "\n");
     let url = backup_of("data").url;
     plain(
-        command(
+        &command(
             "backup create s1 --dest vfs:///mnt/backups",
             PIPE,
             ok(backup()),
@@ -125,7 +123,7 @@ fn scripts_get_bare_names_paths_and_urls() {
         &format!("{url}\n"),
     );
     plain(
-        command(&format!("backup delete {url}"), PIPE, ok(Done {})),
+        &command(&format!("backup delete {url}"), PIPE, ok(Done {})),
         "\n",
     );
 }
@@ -269,7 +267,7 @@ fn deleting_many_goes_on_after_a_failure() {
     let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(document["Failed"][0]["Code"], "E_BUSY");
     assert_eq!(outcome.status, Kind::Busy.exit_code());
-    plain(command("delete", PIPE, vec![]), "");
+    plain(&command("delete", PIPE, vec![]), "");
 }
 
 #[test]
