@@ -3,6 +3,8 @@
 //! In a process of its own, since a process has one peak. The store keeps what is small and forgets
 //! packs of chunks, so that it is not the store that is measured.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its answer")]
+
 use convoy_backup::{BlockReader, CreateOptions, create};
 use convoy_blockdiff::{Change, ChangeList};
 use convoy_objectstore::{
