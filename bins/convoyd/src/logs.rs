@@ -25,6 +25,7 @@ pub(crate) fn subscribe(settings: &Settings) -> Result<(), Error> {
         builder
             .json()
             .flatten_event(true)
+            .with_current_span(false)
             .with_writer(Mutex::new(file))
             .try_init()
     } else {

@@ -216,7 +216,7 @@ fn conclude<T, E: Fault>(
     operation: Uuid,
     reading: bool,
 ) -> Result<T, Refusal> {
-    let milliseconds = took.as_millis();
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match outcome {
         Ok(Ok(result)) => {
             if reading {
