@@ -51,16 +51,9 @@ impl Apt {
 
     /// The names a package depends on directly.
     pub(crate) fn depends(&self, package: &str) -> anyhow::Result<Vec<String>> {
-        let ask = |options: &[String]| {
-            quietly(
-                Command::new("apt-cache")
-                    .args(options)
-                    .args(["depends", package]),
-            )
-        };
-        let said = match ask(&[]) {
+        let said = match apt_cache_depends(&[], package) {
             Ok(said) if said.contains("Depends:") => said,
-            _ => ask(&self.private_lists()?)?,
+            _ => apt_cache_depends(&self.fresh_lists()?, package)?,
         };
         let names = said
             .lines()
@@ -94,9 +87,15 @@ impl Apt {
         if let Ok(said) = apt(&[], words) {
             return Ok(said);
         }
+        apt(&self.fresh_lists()?, words)
+    }
+
+    /// The options for private package lists, read anew.
+    fn fresh_lists(&self) -> anyhow::Result<Vec<String>> {
         let options = self.private_lists()?;
-        apt(&options, &["update".to_owned()]).context("read the package lists")?;
-        apt(&options, words)
+        quietly(Command::new("apt-get").args(&options).arg("update"))
+            .context("read the package lists")?;
+        Ok(options)
     }
 
     fn private_lists(&self) -> anyhow::Result<Vec<String>> {
@@ -116,6 +115,12 @@ impl Apt {
             .flat_map(|setting| ["-o".to_owned(), setting])
             .collect())
     }
+}
+
+fn apt_cache_depends(options: &[String], package: &str) -> anyhow::Result<String> {
+    let mut command = Command::new("apt-cache");
+    command.args(options).args(["depends", package]);
+    quietly(command.env("LC_ALL", "C.UTF-8"))
 }
 
 /// A line of the simulation: `Inst NAME [OLD VERSION] (VERSION SOURCE [ARCHITECTURE])`.

@@ -29,6 +29,8 @@ const TOOLS: &[&str] = &[
     "zstd",
 ];
 
+/// One test after the other, those named and no others; a guest's serial line looks like a terminal.
+const LIBTEST: &[&str] = &["--test-threads=1", "--color=never", "--exact"];
 /// Guests at a time: each is one busy processor.
 const AT_ONCE: usize = 2;
 /// The scratch disks of a guest.
@@ -176,11 +178,7 @@ fn in_guest(
     if let Some(layer) = layer {
         command.arg("--layer").arg(layer);
     }
-    command
-        .arg("--")
-        .arg(binary)
-        .args(["--test-threads=1", "--exact"])
-        .args(tests);
+    command.arg("--").arg(binary).args(LIBTEST).args(tests);
     tell_tests(&mut command, DISKS.iter().map(|disk| (*disk).to_owned()));
     collect(command, module, tests)
 }
@@ -262,7 +260,7 @@ fn on_host(
     let mut total = Tally::default();
     for (module, tests) in groups {
         let mut command = env.command(&binary.to_string_lossy());
-        command.args(["--test-threads=1", "--exact"]).args(&tests);
+        command.args(LIBTEST).args(&tests);
         tell_tests(&mut command, disks.devices.iter().cloned());
         total.add(collect(command, &module, &tests));
     }
