@@ -32,6 +32,7 @@ flakey, log-writes, dust, delay, clone), loop, nbd, brd, ext4, xfs, btrfs, nfs, 
   --net DIR                  join the network that `lab --switch DIR` serves, as vec0
   --ip ADDRESS/LENGTH        its address
   --hostname NAME            default \"lab\"
+  --bound                    end when the process that started this one ends
   --timeout SECONDS          end the guest after so long: exit status 124
   --power-cut-on TEXT        SIGKILL the kernel once TEXT is seen on its standard output
   --power-cut-after SECONDS  the same after a time; exit status of both: 137
@@ -67,6 +68,7 @@ pub(crate) struct Options {
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) modules: Vec<String>,
     pub(crate) udev: bool,
+    pub(crate) bound: bool,
     pub(crate) net: Option<PathBuf>,
     pub(crate) ip: Option<String>,
     pub(crate) hostname: Option<String>,
@@ -131,6 +133,7 @@ fn set_flag(options: &mut Options, name: &str) -> bool {
     let flag = match name {
         "--clear-env" => &mut options.clear_env,
         "--udev" => &mut options.udev,
+        "--bound" => &mut options.bound,
         "--no-sync" => &mut options.no_sync,
         "--stdin" => &mut options.stdin,
         "--tty" => &mut options.tty,

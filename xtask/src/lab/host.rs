@@ -13,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::args::Options;
@@ -51,6 +53,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let signals = pump::catch_signals()?;
+    if options.bound {
+        bind_to_parent()?;
+    }
     let run_dir = make_run_dir()?;
     let mut reaper = Reaper::start(&run_dir).inspect_err(|_| {
         std::fs::remove_dir_all(&run_dir).ok();
@@ -94,6 +99,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
             Ok(LAB_FAILED)
         }
     }
+}
+
+/// Has the kernel tell us by SIGTERM, which ends the guest, when our parent dies.
+fn bind_to_parent() -> anyhow::Result<()> {
+    let parent = nix::unistd::getppid();
+    set_pdeathsig(Signal::SIGTERM).context("watch the parent")?;
+    // It may have died before; then its children have been given to somebody else.
+    anyhow::ensure!(
+        parent == nix::unistd::getppid(),
+        "the parent is gone already"
+    );
+    Ok(())
 }
 
 fn layers(options: &Options, cache: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -165,6 +165,7 @@ fn in_guest(
     let timeout = 120 + 60 * tests.len();
     command.args([
         "lab",
+        "--bound",
         "--mem",
         "2G",
         "--hostname",
