@@ -1,10 +1,10 @@
 //! Backups and restores through the library, on a real kernel: correct after every history, refused on
 //! every doubt, and in nobody's way.
 
-use crate::world::{World, digest, mount, name, noise, refusal, run, snapshot, volume, write_device};
-use convoy_engine::{
-    BackupOutcome, CreateVolume, Engine, Event, Observer, Operation, VolumeInfo,
+use crate::world::{
+    World, digest, mount, name, noise, refusal, run, snapshot, volume, write_device,
 };
+use convoy_engine::{BackupOutcome, CreateVolume, Engine, Event, Observer, Operation, VolumeInfo};
 use convoy_fault::Kind;
 use convoy_thinpool::blockdev;
 use convoy_units::{ByteRange, Bytes};
@@ -30,7 +30,11 @@ fn back_up(engine: &Engine, snapshot: &str, dest: &str) -> BackupOutcome {
 }
 
 fn restore_request(volume: &str, url: &str) -> CreateVolume {
-    CreateVolume { name: Some(name(volume)), backup: Some(url.to_owned()), ..CreateVolume::default() }
+    CreateVolume {
+        name: Some(name(volume)),
+        backup: Some(url.to_owned()),
+        ..CreateVolume::default()
+    }
 }
 
 #[track_caller]
@@ -49,7 +53,14 @@ fn put(device: &Path, blocks: &[u64], seed: u64) {
 }
 
 fn discard(device: &Path, block: u64) {
-    blockdev::discard(device, ByteRange { begin: block * BLOCK, end: (block + 1) * BLOCK }).unwrap();
+    blockdev::discard(
+        device,
+        ByteRange {
+            begin: block * BLOCK,
+            end: (block + 1) * BLOCK,
+        },
+    )
+    .unwrap();
 }
 
 /// The original's "full backup" after its base was deleted was merged with the backup before: blocks that
@@ -70,11 +81,24 @@ fn without_its_base_a_backup_is_full_and_correct() {
     let two = digest(&made.device);
     engine.delete_snapshot(&name("one"), &silent()).unwrap();
     let second = back_up(&engine, "two", &world.dest());
-    assert_eq!(second.backup.base, None, "its base is gone: it is a full one");
+    assert_eq!(
+        second.backup.base, None,
+        "its base is gone: it is a full one"
+    );
     // Known chunks are found again all the same.
-    assert!(second.summary.new <= Bytes(BLOCK + (2 << 20)), "{:?}", second.summary);
-    assert_eq!(digest(&restore(&engine, "back-two", &second.backup.url).device), two);
-    assert_eq!(digest(&restore(&engine, "back-one", &first.backup.url).device), one);
+    assert!(
+        second.summary.new <= Bytes(BLOCK + (2 << 20)),
+        "{:?}",
+        second.summary
+    );
+    assert_eq!(
+        digest(&restore(&engine, "back-two", &second.backup.url).device),
+        two
+    );
+    assert_eq!(
+        digest(&restore(&engine, "back-one", &first.backup.url).device),
+        one
+    );
 
     // With its base here it is an increment, and the discarded block is a hole.
     discard(&made.device, 16);
@@ -83,7 +107,10 @@ fn without_its_base_a_backup_is_full_and_correct() {
     let third = back_up(&engine, "three", &world.dest());
     assert_eq!(third.backup.base, Some(second.backup.uuid));
     assert_eq!(third.summary.read, Bytes(0), "a hole is not read");
-    assert_eq!(digest(&restore(&engine, "back-three", &third.backup.url).device), three);
+    assert_eq!(
+        digest(&restore(&engine, "back-three", &third.backup.url).device),
+        three
+    );
     engine.stop().unwrap();
 }
 
@@ -106,11 +133,20 @@ fn a_new_volume_of_an_old_name_begins_its_own_chain() {
     assert_eq!(second.backup.base, None);
     assert_ne!(second.backup.volume, first.backup.volume);
     let back = restore(&engine, "back", &second.backup.url);
-    assert_eq!((back.size, digest(&back.device)), (Bytes::mib(48), digest(&new.device)));
+    assert_eq!(
+        (back.size, digest(&back.device)),
+        (Bytes::mib(48), digest(&new.device))
+    );
     let back = restore(&engine, "back-old", &first.backup.url);
     assert_eq!((back.size, digest(&back.device)), (SIZE, before));
     // Both are listed under the name they had.
-    assert_eq!(engine.backups(&world.dest(), Some(&name("data"))).unwrap().len(), 2);
+    assert_eq!(
+        engine
+            .backups(&world.dest(), Some(&name("data")))
+            .unwrap()
+            .len(),
+        2
+    );
     engine.stop().unwrap();
 }
 
@@ -120,10 +156,15 @@ fn a_backup_is_restored_into_a_pool_of_any_block_size() {
     let pools = [("128", 640u64 << 10), ("384", 576 << 10), ("8192", 4 << 20)];
     let mut engines = Vec::new();
     for (sectors, _) in pools {
-        let other = World { dir: world.path(sectors) };
+        let other = World {
+            dir: world.path(sectors),
+        };
         fs::create_dir(&other.dir).unwrap();
         let pool = format!("pool-{sectors}");
-        engines.push(other.open(&[("dm.thinpoolname", &pool), ("dm.thinpoolblocksize", sectors)]));
+        engines.push(other.open(&[
+            ("dm.thinpoolname", &pool),
+            ("dm.thinpoolblocksize", sectors),
+        ]));
     }
     for (from, (sectors, odd)) in pools.into_iter().enumerate() {
         // A size that is a whole number of this pool's blocks, and of no other's.
@@ -142,7 +183,11 @@ fn a_backup_is_restored_into_a_pool_of_any_block_size() {
         for (to, (other, _)) in pools.into_iter().enumerate() {
             let back = restore(&engines[to], &format!("from-{sectors}"), &second.backup.url);
             let what = format!("from blocks of {sectors} to {other} sectors");
-            assert_eq!((back.size, digest(&back.device)), (size, expected.clone()), "{what}");
+            assert_eq!(
+                (back.size, digest(&back.device)),
+                (size, expected.clone()),
+                "{what}"
+            );
         }
     }
     for engine in engines {
@@ -158,15 +203,26 @@ fn another_size_than_the_backups_is_refused() {
     snapshot(&engine, "v", "s");
     let url = back_up(&engine, "s", &world.dest()).backup.url;
     for size in [SIZE.0 - BLOCK, SIZE.0 + BLOCK, 1] {
-        let request = CreateVolume { size: Some(Bytes(size)), ..restore_request("back", &url) };
+        let request = CreateVolume {
+            size: Some(Bytes(size)),
+            ..restore_request("back", &url)
+        };
         let (kind, words) = refusal(engine.create_volume(&request, &silent()));
         assert_eq!(kind, Kind::Invalid, "{words}");
-        assert!(words.contains("Volume size must match with backup's size"), "{words}");
+        assert!(
+            words.contains("Volume size must match with backup's size"),
+            "{words}"
+        );
         assert!(words.contains(&SIZE.0.to_string()), "{words}");
     }
     assert_eq!(engine.volumes().unwrap().len(), 1);
-    let request = CreateVolume { size: Some(SIZE), ..restore_request("back", &url) };
-    engine.create_volume(&request, &silent()).expect("the same size may be said");
+    let request = CreateVolume {
+        size: Some(SIZE),
+        ..restore_request("back", &url)
+    };
+    engine
+        .create_volume(&request, &silent())
+        .expect("the same size may be said");
     engine.stop().unwrap();
 }
 
@@ -174,7 +230,10 @@ fn another_size_than_the_backups_is_refused() {
 fn backups_are_listed_shown_and_deleted() {
     let world = World::new("listed");
     let engine = world.open(&[]);
-    assert!(engine.backups(&world.dest(), None).unwrap().is_empty(), "a place never used has none");
+    assert!(
+        engine.backups(&world.dest(), None).unwrap().is_empty(),
+        "a place never used has none"
+    );
     let made = volume(&engine, "v", SIZE);
     put(&made.device, &[16, 17], 1);
     snapshot(&engine, "v", "s1");
@@ -184,12 +243,26 @@ fn backups_are_listed_shown_and_deleted() {
     let second = back_up(&engine, "v@s2", &world.dest());
     let url = format!("{}?backup={}&volume=v", world.dest(), second.backup.name);
     assert_eq!(second.backup.url, url);
-    let listed: Vec<String> = engine.backups(&world.dest(), None).unwrap().into_iter().map(|b| b.url).collect();
+    let listed: Vec<String> = engine
+        .backups(&world.dest(), None)
+        .unwrap()
+        .into_iter()
+        .map(|b| b.url)
+        .collect();
     assert_eq!(listed, [first.backup.url.clone(), url.clone()]);
     let shown = engine.backup(&url).unwrap();
-    assert_eq!((shown.uuid, shown.snapshot_name.as_str()), (second.backup.uuid, "s2"));
-    assert_eq!((shown.volume, shown.volume_size, shown.base), (made.uuid, SIZE, Some(first.backup.uuid)));
-    assert_eq!(refusal(engine.backups(&world.dest(), Some(&name("other")))).0, Kind::NotFound);
+    assert_eq!(
+        (shown.uuid, shown.snapshot_name.as_str()),
+        (second.backup.uuid, "s2")
+    );
+    assert_eq!(
+        (shown.volume, shown.volume_size, shown.base),
+        (made.uuid, SIZE, Some(first.backup.uuid))
+    );
+    assert_eq!(
+        refusal(engine.backups(&world.dest(), Some(&name("other")))).0,
+        Kind::NotFound
+    );
     for wrong in [
         format!("{}?backup=backup-0000000000000000&volume=v", world.dest()),
         format!("{}?backup={}&volume=w", world.dest(), second.backup.name),
@@ -203,18 +276,37 @@ fn backups_are_listed_shown_and_deleted() {
             assert_eq!(kind, Kind::NotFound, "{words}");
         }
     }
-    for wrong in ["", "nonsense", "vfs://", "vfs://relative?backup=b&volume=v", "ftp://x?backup=b&volume=v"] {
+    for wrong in [
+        "",
+        "nonsense",
+        "vfs://",
+        "vfs://relative?backup=b&volume=v",
+        "ftp://x?backup=b&volume=v",
+    ] {
         let (kind, words) = refusal(engine.backup(wrong));
-        assert!(matches!(kind, Kind::Invalid | Kind::NotFound | Kind::Unsupported), "{wrong}: {kind} {words}");
+        assert!(
+            matches!(kind, Kind::Invalid | Kind::NotFound | Kind::Unsupported),
+            "{wrong}: {kind} {words}"
+        );
     }
     // Deleting the base leaves the increment whole.
     engine.delete_backup(&first.backup.url, &silent()).unwrap();
     assert_eq!(refusal(engine.backup(&first.backup.url)).0, Kind::NotFound);
-    assert_eq!(refusal(engine.delete_backup(&first.backup.url, &silent())).0, Kind::NotFound);
+    assert_eq!(
+        refusal(engine.delete_backup(&first.backup.url, &silent())).0,
+        Kind::NotFound
+    );
     assert_eq!(engine.backups(&world.dest(), None).unwrap().len(), 1);
     let report = engine.verify_backup(&url, &silent()).unwrap();
-    assert!(report.problems.is_empty() && report.chunks > 0, "{:?}", report.problems);
-    assert_eq!(digest(&restore(&engine, "back", &url).device), digest(&made.device));
+    assert!(
+        report.problems.is_empty() && report.chunks > 0,
+        "{:?}",
+        report.problems
+    );
+    assert_eq!(
+        digest(&restore(&engine, "back", &url).device),
+        digest(&made.device)
+    );
     engine.stop().unwrap();
 }
 
@@ -225,8 +317,12 @@ fn an_operation_repeated_makes_one_backup() {
     volume(&engine, "v", SIZE);
     snapshot(&engine, "v", "s");
     let op = silent();
-    let first = engine.create_backup(&name("s"), &world.dest(), &op).unwrap();
-    let again = engine.create_backup(&name("s"), &world.dest(), &op).unwrap();
+    let first = engine
+        .create_backup(&name("s"), &world.dest(), &op)
+        .unwrap();
+    let again = engine
+        .create_backup(&name("s"), &world.dest(), &op)
+        .unwrap();
     assert_eq!(first.backup.uuid, again.backup.uuid);
     assert_eq!(first.backup.operation, op.id);
     assert_eq!(engine.backups(&world.dest(), None).unwrap().len(), 1);
@@ -236,7 +332,13 @@ fn an_operation_repeated_makes_one_backup() {
 /// Every file below, with its content's digest.
 fn inventory(folder: &Path) -> String {
     let folder = folder.to_str().unwrap();
-    run("sh", &["-c", &format!("cd '{folder}' && find . -type f | sort | xargs -r sha256sum")])
+    run(
+        "sh",
+        &[
+            "-c",
+            &format!("cd '{folder}' && find . -type f | sort | xargs -r sha256sum"),
+        ],
+    )
 }
 
 /// An unmounted share leaves an empty folder that looks like a new destination: a backup into it would
@@ -268,9 +370,15 @@ fn a_destination_that_is_gone_or_another_is_refused() {
     assert!(!share.exists(), "it was not made");
     fs::create_dir(&share).unwrap();
     all("is the share mounted?");
-    assert_eq!(fs::read_dir(&share).unwrap().count(), 0, "nothing was written");
+    assert_eq!(
+        fs::read_dir(&share).unwrap().count(),
+        0,
+        "nothing was written"
+    );
     // Another engine's repository in its place.
-    let other = World { dir: world.path("other") };
+    let other = World {
+        dir: world.path("other"),
+    };
     fs::create_dir(&other.dir).unwrap();
     let second = other.open(&[("dm.thinpoolname", "other")]);
     volume(&second, "w", SIZE);
@@ -279,7 +387,11 @@ fn a_destination_that_is_gone_or_another_is_refused() {
     second.stop().unwrap();
     let before = inventory(&share);
     all("holds repository");
-    assert_eq!(inventory(&share), before, "the other's repository is as it was");
+    assert_eq!(
+        inventory(&share),
+        before,
+        "the other's repository is as it was"
+    );
     // The right one again.
     fs::rename(&share, world.path("another")).unwrap();
     fs::rename(&away, &share).unwrap();
@@ -291,8 +403,11 @@ fn a_destination_that_is_gone_or_another_is_refused() {
 
 /// The packs of a repository, largest first.
 fn packs(world: &World) -> Vec<PathBuf> {
-    let packs = world.path("backups/packs");
-    let listed = run("find", &[packs.to_str().unwrap(), "-type", "f", "-printf", "%s %p\n"]);
+    let packs = world.path("backups/convoy-repository/packs");
+    let listed = run(
+        "find",
+        &[packs.to_str().unwrap(), "-type", "f", "-printf", "%s %p\n"],
+    );
     let mut listed: Vec<(u64, PathBuf)> = listed
         .lines()
         .map(|line| line.split_once(' ').unwrap())
@@ -310,7 +425,13 @@ fn damage_is_found_named_and_never_restored() {
     put(&made.device, &[16, 17, 18], 1);
     snapshot(&engine, "v", "s");
     let url = back_up(&engine, "s", &world.dest()).backup.url;
-    assert!(engine.verify_backup(&url, &silent()).unwrap().problems.is_empty());
+    assert!(
+        engine
+            .verify_backup(&url, &silent())
+            .unwrap()
+            .problems
+            .is_empty()
+    );
     let pack = packs(&world).remove(0);
     let whole = fs::read(&pack).unwrap();
     let file_name = pack.file_name().unwrap().to_str().unwrap();
@@ -319,23 +440,52 @@ fn damage_is_found_named_and_never_restored() {
     let mut flipped = whole.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0x10;
-    for (what, bytes) in [("flipped", Some(&flipped[..])), ("short", Some(&whole[..middle])), ("gone", None)] {
+    for (what, bytes) in [
+        ("flipped", Some(&flipped[..])),
+        ("short", Some(&whole[..middle])),
+        ("gone", None),
+    ] {
         match bytes {
             Some(bytes) => fs::write(&pack, bytes).unwrap(),
             None => fs::remove_file(&pack).unwrap(),
         }
         let report = engine.verify_backup(&url, &silent()).unwrap();
-        let named = report.problems.iter().any(|problem| problem.object.contains(file_name));
-        assert!(named, "{what}: {:?} does not name {file_name}", report.problems);
+        let named = report
+            .problems
+            .iter()
+            .any(|problem| problem.object.contains(file_name));
+        assert!(
+            named,
+            "{what}: {:?} does not name {file_name}",
+            report.problems
+        );
         let before = engine.info().unwrap().pool.data_used;
-        let (kind, words) = refusal(engine.create_volume(&restore_request("back", &url), &silent()));
+        let (kind, words) =
+            refusal(engine.create_volume(&restore_request("back", &url), &silent()));
         assert_eq!(kind, Kind::Integrity, "{what}: {words}");
-        assert_eq!(refusal(engine.volume(&name("back"))).0, Kind::NotFound, "{what}");
-        assert_eq!(engine.info().unwrap().pool.data_used, before, "{what}: its blocks are free again");
+        assert_eq!(
+            refusal(engine.volume(&name("back"))).0,
+            Kind::NotFound,
+            "{what}"
+        );
+        assert_eq!(
+            engine.info().unwrap().pool.data_used,
+            before,
+            "{what}: its blocks are free again"
+        );
     }
     fs::write(&pack, &whole).unwrap();
-    assert!(engine.verify_backup(&url, &silent()).unwrap().problems.is_empty());
-    assert_eq!(digest(&restore(&engine, "back", &url).device), digest(&made.device));
+    assert!(
+        engine
+            .verify_backup(&url, &silent())
+            .unwrap()
+            .problems
+            .is_empty()
+    );
+    assert_eq!(
+        digest(&restore(&engine, "back", &url).device),
+        digest(&made.device)
+    );
     engine.stop().unwrap();
 }
 
@@ -367,9 +517,24 @@ fn a_cancelled_backup_or_restore_leaves_nothing() {
     let (kind, words) = refusal(said);
     assert_eq!(kind, Kind::Interrupted, "{words}");
     assert!(engine.backups(&world.dest(), None).unwrap().is_empty());
-    assert!(!run("dmsetup", &["ls"]).contains(&engine.snapshot(&name("s")).unwrap().uuid.simple().to_string()));
+    assert!(
+        !run("dmsetup", &["ls"]).contains(
+            &engine
+                .snapshot(&name("s"))
+                .unwrap()
+                .uuid
+                .simple()
+                .to_string()
+        )
+    );
     let made_now = back_up(&engine, "s", &world.dest());
-    assert!(engine.verify_backup(&made_now.backup.url, &silent()).unwrap().problems.is_empty());
+    assert!(
+        engine
+            .verify_backup(&made_now.backup.url, &silent())
+            .unwrap()
+            .problems
+            .is_empty()
+    );
 
     let canceller = Canceller::default();
     let request = restore_request("back", &made_now.backup.url);
@@ -378,7 +543,10 @@ fn a_cancelled_backup_or_restore_leaves_nothing() {
     assert_eq!(refusal(engine.volume(&name("back"))).0, Kind::NotFound);
     // No pin is left: the snapshot can go.
     engine.delete_snapshot(&name("s"), &silent()).unwrap();
-    assert_eq!(digest(&restore(&engine, "back", &made_now.backup.url).device), digest(&made.device));
+    assert_eq!(
+        digest(&restore(&engine, "back", &made_now.backup.url).device),
+        digest(&made.device)
+    );
     engine.stop().unwrap();
 }
 
@@ -393,7 +561,10 @@ impl Gate {
     fn wait_until_reached(&self) {
         let mut state = self.state.lock().unwrap();
         while !state.0 {
-            let (next, timeout) = self.moved.wait_timeout(state, Duration::from_secs(30)).unwrap();
+            let (next, timeout) = self
+                .moved
+                .wait_timeout(state, Duration::from_secs(30))
+                .unwrap();
             assert!(!timeout.timed_out(), "the backup never came to its data");
             state = next;
         }
@@ -441,16 +612,25 @@ fn nothing_else_waits_for_a_backup() {
     let gate = Gate::default();
     let dest = world.dest();
     let outcome = std::thread::scope(|scope| {
-        let backup = scope.spawn(|| engine.create_backup(&name("s"), &dest, &Operation::new(&gate)));
+        let backup =
+            scope.spawn(|| engine.create_backup(&name("s"), &dest, &Operation::new(&gate)));
         gate.wait_until_reached();
         let status = run("dmsetup", &["status", "convoy-pool"]);
-        assert_eq!(status.split_whitespace().nth(6), Some("-"), "the held root is given back before: {status}");
+        assert_eq!(
+            status.split_whitespace().nth(6),
+            Some("-"),
+            "the held root is given back before: {status}"
+        );
         // Everything on the same volume, and on another, is answered while it stands still.
         let begin = Instant::now();
         engine.volumes().unwrap();
         engine.volume(&name("v")).unwrap();
         engine.info().unwrap();
-        assert_eq!(engine.backups(&dest, None).unwrap().len(), 1, "it is not visible before it is complete");
+        assert_eq!(
+            engine.backups(&dest, None).unwrap().len(),
+            1,
+            "it is not visible before it is complete"
+        );
         let queries = begin.elapsed();
         let target = mount(&engine, "v");
         fs::write(target.join("file"), "written meanwhile").unwrap();
@@ -459,12 +639,24 @@ fn nothing_else_waits_for_a_backup() {
         engine.delete_snapshot(&name("idle"), &silent()).unwrap();
         volume(&engine, "x", SIZE);
         engine.delete_volume(&name("w"), &silent()).unwrap();
-        println!("MEASURED during a backup: queries {queries:?}, all verbs {:?}, hold {:?}", begin.elapsed(), taken.hold);
-        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+        println!(
+            "MEASURED during a backup: queries {queries:?}, all verbs {:?}, hold {:?}",
+            begin.elapsed(),
+            taken.hold
+        );
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            begin.elapsed()
+        );
         // What it reads and compares with cannot go.
         for pinned in ["s", "base"] {
             let (kind, words) = refusal(engine.delete_snapshot(&name(pinned), &silent()));
-            assert_eq!((kind, words.contains("in use")), (Kind::Busy, true), "{words}");
+            assert_eq!(
+                (kind, words.contains("in use")),
+                (Kind::Busy, true),
+                "{words}"
+            );
         }
         let (kind, words) = refusal(engine.delete_volume(&name("v"), &silent()));
         assert_eq!(kind, Kind::Busy, "{words}");
@@ -472,7 +664,10 @@ fn nothing_else_waits_for_a_backup() {
         gate.open();
         backup.join().unwrap().unwrap()
     });
-    assert_eq!(digest(&restore(&engine, "back", &outcome.backup.url).device), expected);
+    assert_eq!(
+        digest(&restore(&engine, "back", &outcome.backup.url).device),
+        expected
+    );
     for free in ["s", "base"] {
         engine.delete_snapshot(&name(free), &silent()).unwrap();
     }
@@ -488,15 +683,21 @@ fn backups_of_one_volume_follow_one_another_and_of_two_do_not_wait() {
         put(&made.device, &(4..28).collect::<Vec<_>>(), 1);
     }
     snapshot(&engine, "v", "s1");
-    write_device(&engine.volume(&name("v")).unwrap().device, 20 << 20, &noise(3, 1 << 20));
+    write_device(
+        &engine.volume(&name("v")).unwrap().device,
+        20 << 20,
+        &noise(3, 1 << 20),
+    );
     snapshot(&engine, "v", "s2");
     snapshot(&engine, "w", "ws");
     let (gate, second_gate) = (Gate::default(), Gate::default());
     let dest = world.dest();
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| engine.create_backup(&name("s1"), &dest, &Operation::new(&gate)));
+        let first =
+            scope.spawn(|| engine.create_backup(&name("s1"), &dest, &Operation::new(&gate)));
         gate.wait_until_reached();
-        let second = scope.spawn(|| engine.create_backup(&name("s2"), &dest, &Operation::new(&second_gate)));
+        let second =
+            scope.spawn(|| engine.create_backup(&name("s2"), &dest, &Operation::new(&second_gate)));
         // Another volume's passes by.
         back_up(&engine, "ws", &dest);
         assert!(!second_gate.reached() && !second.is_finished() && !first.is_finished());
@@ -504,7 +705,11 @@ fn backups_of_one_volume_follow_one_another_and_of_two_do_not_wait() {
         let first = first.join().unwrap().unwrap();
         second_gate.open();
         let second = second.join().unwrap().unwrap();
-        assert_eq!(second.backup.base, Some(first.backup.uuid), "it builds on the one it waited for");
+        assert_eq!(
+            second.backup.base,
+            Some(first.backup.uuid),
+            "it builds on the one it waited for"
+        );
         assert!(second.summary.read <= Bytes(BLOCK), "{:?}", second.summary);
     });
     assert_eq!(engine.backups(&dest, None).unwrap().len(), 3);
@@ -531,12 +736,26 @@ fn a_full_destination_leaves_no_backup_and_harms_none() {
     snapshot(&engine, "v", "large");
     let (kind, words) = refusal(engine.create_backup(&name("large"), &dest, &silent()));
     println!("{kind}: {words}");
-    assert!(matches!(kind, Kind::DestinationUnavailable | Kind::Failed), "{kind}: {words}");
+    assert!(
+        matches!(kind, Kind::DestinationUnavailable | Kind::Failed),
+        "{kind}: {words}"
+    );
     assert!(words.contains("No space left"), "{words}");
     let listed = engine.backups(&dest, None).unwrap();
-    assert_eq!(listed.iter().map(|b| b.uuid).collect::<Vec<_>>(), [first.backup.uuid]);
-    assert!(engine.verify_backup(&first.backup.url, &silent()).unwrap().problems.is_empty());
-    engine.delete_snapshot(&name("large"), &silent()).expect("nothing is pinned");
+    assert_eq!(
+        listed.iter().map(|b| b.uuid).collect::<Vec<_>>(),
+        [first.backup.uuid]
+    );
+    assert!(
+        engine
+            .verify_backup(&first.backup.url, &silent())
+            .unwrap()
+            .problems
+            .is_empty()
+    );
+    engine
+        .delete_snapshot(&name("large"), &silent())
+        .expect("nothing is pinned");
     engine.stop().unwrap();
 }
 
@@ -562,10 +781,20 @@ fn an_increment_of_one_percent_reads_and_stores_one_percent() {
     }
     snapshot(&engine, "v", "s2");
     let percent = back_up(&engine, "s2", &world.dest()).summary;
-    println!("MEASURED full: changed {}, read {}, stored {}, {} requests, {:?}", full.changed, full.read, full.stored, full.requests, full.duration);
-    println!("MEASURED 1 %: changed {}, read {}, stored {}, {} requests, {:?}", percent.changed, percent.read, percent.stored, percent.requests, percent.duration);
+    println!(
+        "MEASURED full: changed {}, read {}, stored {}, {} requests, {:?}",
+        full.changed, full.read, full.stored, full.requests, full.duration
+    );
+    println!(
+        "MEASURED 1 %: changed {}, read {}, stored {}, {} requests, {:?}",
+        percent.changed, percent.read, percent.stored, percent.requests, percent.duration
+    );
     assert_eq!(percent.read, Bytes(2 * BLOCK));
-    assert!(percent.stored <= Bytes(2 * BLOCK + (128 << 10)), "{}", percent.stored);
+    assert!(
+        percent.stored <= Bytes(2 * BLOCK + (128 << 10)),
+        "{}",
+        percent.stored
+    );
     engine.stop().unwrap();
 }
 
@@ -575,7 +804,10 @@ fn the_engines_example_runs() {
     let world = World::new("tour");
     let program = Path::new(&std::env::var("CONVOY_EXAMPLE_DIR").unwrap()).join("engine_tour");
     let (root, backups) = (world.root(), world.path("backups"));
-    let said = run(program.to_str().unwrap(), &[root.to_str().unwrap(), backups.to_str().unwrap()]);
+    let said = run(
+        program.to_str().unwrap(),
+        &[root.to_str().unwrap(), backups.to_str().unwrap()],
+    );
     assert!(said.ends_with("written before the snapshot\n"), "{said}");
     assert!(run("dmsetup", &["ls"]).contains("No devices found"));
 }

@@ -25,7 +25,11 @@ struct Said {
 }
 
 fn said(command: &mut Command) -> Said {
-    let output = command.env_remove("CONVOY_SOCKET").stdin(Stdio::null()).output().unwrap();
+    let output = command
+        .env_remove("CONVOY_SOCKET")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     Said {
         status: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -46,7 +50,11 @@ impl Daemon {
         let log = world.path("daemon.log");
         let file = fs::File::create(&log).unwrap();
         let mut command = Command::new(program("convoyd"));
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
         let mut daemon = Self {
             child: command.spawn().unwrap(),
             socket: socket.map(Path::to_path_buf),
@@ -59,7 +67,12 @@ impl Daemon {
     /// Over this world's root and socket.
     fn over(world: &World) -> Self {
         let (root, socket) = (world.root(), world.path("socket"));
-        let words = ["--root", root.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        let words = [
+            "--root",
+            root.to_str().unwrap(),
+            "--socket",
+            socket.to_str().unwrap(),
+        ];
         Self::start(world, Some(&socket), &words)
     }
 
@@ -68,7 +81,11 @@ impl Daemon {
         while !self.words().contains("convoyd: ready on") {
             let gone = self.child.try_wait().unwrap();
             assert!(gone.is_none(), "{gone:?}: {}", self.words());
-            assert!(begin.elapsed() < Duration::from_secs(60), "{}", self.words());
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "{}",
+                self.words()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -95,7 +112,10 @@ impl Daemon {
     fn ok(&self, words: &[&str]) -> String {
         let said = self.says(words);
         assert_eq!(said.status, 0, "{words:?}: {said:?}\n{}", self.words());
-        said.stdout.strip_suffix('\n').unwrap_or(&said.stdout).to_owned()
+        said.stdout
+            .strip_suffix('\n')
+            .unwrap_or(&said.stdout)
+            .to_owned()
     }
 
     /// The one JSON document of a command that must succeed.
@@ -145,7 +165,10 @@ fn has_keys(value: &Value, keys: &[&str]) {
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path} in {value}"))
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("{path} in {value}"))
 }
 
 #[test]
@@ -155,16 +178,34 @@ fn the_originals_walk_without_any_option() {
     fs::create_dir_all(root).unwrap();
     fs::create_dir(world.root()).unwrap();
     // The default root, on a filesystem that can do what a pool needs.
-    run("mount", &["--bind", world.root().to_str().unwrap(), root.to_str().unwrap()]);
+    run(
+        "mount",
+        &[
+            "--bind",
+            world.root().to_str().unwrap(),
+            root.to_str().unwrap(),
+        ],
+    );
     let daemon = Daemon::start(&world, None, &[]);
-    assert!(daemon.words().contains("loop (not for production)"), "{}", daemon.words());
+    assert!(
+        daemon.words().contains("loop (not for production)"),
+        "{}",
+        daemon.words()
+    );
     let dest = world.dest();
 
     let info = daemon.json(&["info"]);
     has_keys(&info["General"], &["Root", "DriverList", "DefaultDriver"]);
     assert_eq!(text(&info, "/General/Root"), "/var/lib/convoy");
     let pool = &info["devicemapper"];
-    let keys = ["Driver", "Root", "DataDevice", "MetadataDevice", "ThinpoolDevice", "ThinpoolSize"];
+    let keys = [
+        "Driver",
+        "Root",
+        "DataDevice",
+        "MetadataDevice",
+        "ThinpoolDevice",
+        "ThinpoolSize",
+    ];
     has_keys(pool, &keys);
     assert_eq!(text(pool, "/ThinpoolBlockSize"), "2097152");
     assert_eq!(text(pool, "/DefaultVolumeSize"), "107374182400");
@@ -173,9 +214,27 @@ fn the_originals_walk_without_any_option() {
 
     assert_eq!(daemon.ok(&["create", "vol1", "--size", "256M"]), "vol1");
     let created = daemon.json(&["--verbose", "create", "vol2", "--size", "268435456"]);
-    let keys = ["Name", "Driver", "MountPoint", "CreatedTime", "DriverInfo", "Snapshots", "UUID", "Operation"];
+    let keys = [
+        "Name",
+        "Driver",
+        "MountPoint",
+        "CreatedTime",
+        "DriverInfo",
+        "Snapshots",
+        "UUID",
+        "Operation",
+    ];
     has_keys(&created, &keys);
-    let keys = ["DevID", "Device", "Driver", "MountPoint", "Size", "VolumeCreatedAt", "VolumeName", "VolumeUUID"];
+    let keys = [
+        "DevID",
+        "Device",
+        "Driver",
+        "MountPoint",
+        "Size",
+        "VolumeCreatedAt",
+        "VolumeName",
+        "VolumeUUID",
+    ];
     has_keys(&created["DriverInfo"], &keys);
     assert_eq!(text(&created, "/DriverInfo/Size"), "268435456");
     let unnamed = daemon.ok(&["create"]);
@@ -185,47 +244,102 @@ fn the_originals_walk_without_any_option() {
     fs::write(Path::new(&target).join("file"), noise(1, 3 << 20)).unwrap();
     assert_eq!(daemon.ok(&["mount", "vol1"]), target, "again is no change");
     let shown = daemon.json(&["inspect", "vol1"]);
-    assert_eq!((text(&shown, "/MountPoint"), text(&shown, "/State")), (target.as_str(), "ready"));
+    assert_eq!(
+        (text(&shown, "/MountPoint"), text(&shown, "/State")),
+        (target.as_str(), "ready")
+    );
     let listed = daemon.json(&["list"]);
     has_keys(&listed, &["vol1", "vol2", &unnamed]);
-    has_keys(&daemon.json(&["list", "--driver"])["vol1"], &["Device", "Size"]);
+    has_keys(
+        &daemon.json(&["list", "--driver"])["vol1"],
+        &["Device", "Size"],
+    );
     let place = world.path("place");
     fs::create_dir(&place).unwrap();
     let place = place.to_str().unwrap();
     assert_eq!(daemon.ok(&["mount", "vol2", "--mountpoint", place]), place);
 
-    assert_eq!(daemon.ok(&["snapshot", "create", "vol1", "--name", "snap1"]), "snap1");
+    assert_eq!(
+        daemon.ok(&["snapshot", "create", "vol1", "--name", "snap1"]),
+        "snap1"
+    );
     let shown = daemon.json(&["snapshot", "inspect", "snap1"]);
-    has_keys(&shown, &["Name", "VolumeName", "VolumeCreatedAt", "CreatedTime", "DriverInfo"]);
+    has_keys(
+        &shown,
+        &[
+            "Name",
+            "VolumeName",
+            "VolumeCreatedAt",
+            "CreatedTime",
+            "DriverInfo",
+        ],
+    );
     assert!(shown["HoldMicroseconds"].as_u64().unwrap() > 0);
     has_keys(&daemon.json(&["snapshot", "list", "vol1"]), &["snap1"]);
     has_keys(&daemon.json(&["inspect", "vol1"])["Snapshots"], &["snap1"]);
 
     let url = daemon.ok(&["backup", "create", "snap1", "--dest", &dest]);
-    assert!(url.starts_with(&format!("{dest}?backup=backup-")) && url.ends_with("&volume=vol1"), "{url}");
+    assert!(
+        url.starts_with(&format!("{dest}?backup=backup-")) && url.ends_with("&volume=vol1"),
+        "{url}"
+    );
     let shown = daemon.json(&["backup", "inspect", &url]);
     let keys = [
-        "BackupName", "BackupURL", "CreatedTime", "DriverName", "SnapshotCreatedAt", "SnapshotName",
-        "VolumeCreatedAt", "VolumeName", "VolumeSize", "BackupUUID", "VolumeUUID", "SnapshotUUID",
+        "BackupName",
+        "BackupURL",
+        "CreatedTime",
+        "DriverName",
+        "SnapshotCreatedAt",
+        "SnapshotName",
+        "VolumeCreatedAt",
+        "VolumeName",
+        "VolumeSize",
+        "BackupUUID",
+        "VolumeUUID",
+        "SnapshotUUID",
     ];
     has_keys(&shown, &keys);
     assert_eq!(daemon.json(&["backup", "list", &dest])[&url], shown);
-    has_keys(&daemon.json(&["backup", "list", &dest, "--volume-name", "vol1"]), &[&url]);
+    has_keys(
+        &daemon.json(&["backup", "list", &dest, "--volume-name", "vol1"]),
+        &[&url],
+    );
     // As JSON of the original wrote it, the URL is taken too.
     daemon.ok(&["backup", "inspect", &url.replace('&', "\\u0026")]);
     fs::write(Path::new(&target).join("file"), noise(2, 3 << 20)).unwrap();
     daemon.ok(&["snapshot", "create", "vol1", "--name", "snap2"]);
-    let second = daemon.json(&["--output", "json", "backup", "create", "vol1@snap2", "--dest", &dest]);
+    let second = daemon.json(&[
+        "--output",
+        "json",
+        "backup",
+        "create",
+        "vol1@snap2",
+        "--dest",
+        &dest,
+    ]);
     has_keys(&second, &["URL", "Backup", "Summary", "Operation"]);
-    assert_eq!(text(&second, "/Backup/BaseBackupUUID"), text(&shown, "/BackupUUID"));
+    assert_eq!(
+        text(&second, "/Backup/BaseBackupUUID"),
+        text(&shown, "/BackupUUID")
+    );
     daemon.ok(&["backup", "verify", &url]);
 
-    for (back, from, seed) in [("res1", url.as_str(), 1), ("res2", text(&second, "/URL"), 2)] {
+    for (back, from, seed) in [
+        ("res1", url.as_str(), 1),
+        ("res2", text(&second, "/URL"), 2),
+    ] {
         assert_eq!(daemon.ok(&["create", back, "--backup", from]), back);
         let target = daemon.ok(&["mount", back]);
-        assert!(fs::read(Path::new(&target).join("file")).unwrap() == noise(seed, 3 << 20), "{back}");
+        assert!(
+            fs::read(Path::new(&target).join("file")).unwrap() == noise(seed, 3 << 20),
+            "{back}"
+        );
     }
-    daemon.fails(&["create", "res3", "--backup", &url, "--size", "512M"], 2, "must match with backup's size");
+    daemon.fails(
+        &["create", "res3", "--backup", &url, "--size", "512M"],
+        2,
+        "must match with backup's size",
+    );
     daemon.ok(&["backup", "delete", &url]);
     daemon.fails(&["backup", "inspect", &url], 10, "");
     daemon.ok(&["snapshot", "delete", "snap1"]);
@@ -235,7 +349,11 @@ fn the_originals_walk_without_any_option() {
         daemon.ok(&["umount", volume]);
     }
     // Many at once: the one that fails does not keep the others, and the status says so.
-    let said = daemon.fails(&["delete", "vol1", "nosuch", "vol2"], 3, "volume nosuch doesn't exist");
+    let said = daemon.fails(
+        &["delete", "vol1", "nosuch", "vol2"],
+        3,
+        "volume nosuch doesn't exist",
+    );
     assert_eq!(said.stderr.matches("convoy:").count(), 1, "{said:?}");
     let gone = daemon.json(&["--output", "json", "delete", "res1", "res2", &unnamed]);
     assert_eq!(gone["Deleted"].as_array().unwrap().len(), 3);
@@ -250,26 +368,55 @@ fn each_kind_of_failure_has_its_exit_status() {
     daemon.ok(&["create", "v", "--size", "64M"]);
     daemon.ok(&["snapshot", "create", "v", "--name", "s"]);
     for words in [
-        &["inspect", "no"][..], &["mount", "no"], &["umount", "no"], &["delete", "no"],
-        &["snapshot", "create", "no"], &["snapshot", "inspect", "no"], &["snapshot", "delete", "v@no"],
+        &["inspect", "no"][..],
+        &["mount", "no"],
+        &["umount", "no"],
+        &["delete", "no"],
+        &["snapshot", "create", "no"],
+        &["snapshot", "inspect", "no"],
+        &["snapshot", "delete", "v@no"],
     ] {
         daemon.fails(words, 10, "no");
     }
     daemon.fails(&["create", "v"], 11, "already exists");
-    daemon.fails(&["snapshot", "create", "v", "--name", "s"], 11, "already exists");
+    daemon.fails(
+        &["snapshot", "create", "v", "--name", "s"],
+        11,
+        "already exists",
+    );
     for words in [
-        &["create", "-x"][..], &["create", "../x"], &["create", "a b"], &["create", ""], &["inspect", "a/b"],
-        &["create", &"x".repeat(129)], &["create", "x", "--size", "1.5G"], &["create", "x", "--size", "100"],
-        &["create", "x", "--driver", "vfs"], &["create", "x", "--fs", "ntfs"], &["snapshot", "create", "v", "--name", ".s"],
-        &["nonsense"], &["backup", "create", "s"], &["backup", "create", "s", "--dest", "ftp://x"],
+        &["create", "-x"][..],
+        &["create", "../x"],
+        &["create", "a b"],
+        &["create", ""],
+        &["inspect", "a/b"],
+        &["create", &"x".repeat(129)],
+        &["create", "x", "--size", "1.5G"],
+        &["create", "x", "--size", "100"],
+        &["create", "x", "--driver", "vfs"],
+        &["create", "x", "--fs", "ntfs"],
+        &["snapshot", "create", "v", "--name", ".s"],
+        &["nonsense"],
+        &["backup", "create", "s"],
+        &["backup", "create", "s", "--dest", "ftp://x"],
         &["backup", "inspect", "nonsense"],
     ] {
         daemon.fails(words, 2, "");
     }
     let missing = world.path("missing");
-    daemon.fails(&["backup", "create", "s", "--dest", &format!("vfs://{}", missing.display())], 16, "missing");
+    daemon.fails(
+        &[
+            "backup",
+            "create",
+            "s",
+            "--dest",
+            &format!("vfs://{}", missing.display()),
+        ],
+        16,
+        "missing",
+    );
     let url = daemon.ok(&["backup", "create", "s", "--dest", &world.dest()]);
-    let packs = world.path("backups/packs");
+    let packs = world.path("backups/convoy-repository/packs");
     let pack = run("find", &[packs.to_str().unwrap(), "-type", "f"]);
     let pack = pack.lines().next().unwrap();
     run("chmod", &["u+w", pack]);
@@ -277,7 +424,11 @@ fn each_kind_of_failure_has_its_exit_status() {
     write_device(Path::new(pack), length / 2, b"x");
     let said = daemon.says(&["backup", "verify", &url]);
     assert_eq!(said.status, 14, "{said:?}");
-    assert!(said.stdout.contains(Path::new(pack).file_name().unwrap().to_str().unwrap()), "{said:?}");
+    assert!(
+        said.stdout
+            .contains(Path::new(pack).file_name().unwrap().to_str().unwrap()),
+        "{said:?}"
+    );
     daemon.fails(&["create", "x", "--backup", &url], 14, "");
     daemon.fails(&["inspect", "x"], 10, "");
     // In JSON both streams are JSON, and the code is the table's.
@@ -309,14 +460,25 @@ fn names_and_bodies_are_checked_at_the_socket() {
         (status, answer)
     };
     for body in [
-        r#"{"name":"-a"}"#, r#"{"name":"../a"}"#, r#"{"name":"a\u0000"}"#, r#"{"name":""}"#, r#"{"name":7}"#,
-        r#"{"name":"a","size":1}"#, "{", "", "null",
+        r#"{"name":"-a"}"#,
+        r#"{"name":"../a"}"#,
+        r#"{"name":"a\u0000"}"#,
+        r#"{"name":""}"#,
+        r#"{"name":7}"#,
+        r#"{"name":"a","size":1}"#,
+        "{",
+        "",
+        "null",
     ] {
         let (status, answer) = ask("POST", "/v1/volumes", body);
         assert!((400..500).contains(&status), "{body}: {answer}");
         assert!(answer.contains("E_INVALID"), "{body}: {answer}");
     }
-    for path in ["/v1/volumes/..%2F..%2Fetc", "/v1/volumes/%00", "/v1/volumes/a%20b"] {
+    for path in [
+        "/v1/volumes/..%2F..%2Fetc",
+        "/v1/volumes/%00",
+        "/v1/volumes/a%20b",
+    ] {
         let (status, answer) = ask("GET", path, "");
         assert_eq!(status, 400, "{path}: {answer}");
     }
@@ -325,7 +487,10 @@ fn names_and_bodies_are_checked_at_the_socket() {
     assert_eq!(ask("GET", "/healthz", "").0, 200);
     assert_eq!(daemon.json(&["list"]), serde_json::json!({}));
     // Who may not be root may not ask.
-    let mode = run("stat", &["-c", "%a", world.path("socket").to_str().unwrap()]);
+    let mode = run(
+        "stat",
+        &["-c", "%a", world.path("socket").to_str().unwrap()],
+    );
     assert!(["600", "660"].contains(&mode.trim()), "{mode}");
     daemon.terminate();
 }
@@ -338,7 +503,11 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
     let socket = world.path("socket");
     let start = |words: &[&str]| {
         let mut command = Command::new(program("convoyd"));
-        said(command.args(["--root", root, "--socket", socket.to_str().unwrap()]).args(words))
+        said(
+            command
+                .args(["--root", root, "--socket", socket.to_str().unwrap()])
+                .args(words),
+        )
     };
     let check = |words: &[&str], status: i32, with: &str| {
         let said = start(words);
@@ -346,11 +515,23 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
         assert!(said.stderr.contains(with), "{words:?}: {said:?}");
     };
     check(&["--drivers", "vfs"], 2, "devicemapper is the only driver");
-    check(&["--drivers", "devicemapper,ebs"], 2, "\"ebs\" is not supported");
+    check(
+        &["--drivers", "devicemapper,ebs"],
+        2,
+        "\"ebs\" is not supported",
+    );
     check(&["--driver-opts", "dm.fs=ntfs"], 2, "ext4 or xfs");
-    check(&["--driver-opts", "dm.nonsense=1"], 2, "unknown driver option");
+    check(
+        &["--driver-opts", "dm.nonsense=1"],
+        2,
+        "unknown driver option",
+    );
     check(&["--driver-opts", "dm.datadev=/dev/null"], 2, "needs both");
-    check(&["--driver-opts", "dm.thinpoolblocksize=100"], 2, "must be a multiple of 128");
+    check(
+        &["--driver-opts", "dm.thinpoolblocksize=100"],
+        2,
+        "must be a multiple of 128",
+    );
     check(&["--nonsense"], 2, "--nonsense");
     let config = world.path("convoy.toml");
     check(&["--config", config.to_str().unwrap()], 2, "convoy.toml");
@@ -359,9 +540,17 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
     assert!(!Path::new(root).exists(), "nothing was made");
 
     // Both ways to start it are the same code, the file is read, and a flag overrules it.
-    let file = format!("root = \"{root}\"\nsocket = \"{}\"\n[driver_opts]\n\"dm.thinpoolblocksize\" = 256\ndm.defaultvolumesize = \"32M\"\n", socket.display());
+    let file = format!(
+        "root = \"{root}\"\nsocket = \"{}\"\n[driver_opts]\n\"dm.thinpoolblocksize\" = 256\ndm.defaultvolumesize = \"32M\"\n",
+        socket.display()
+    );
     fs::write(&config, file).unwrap();
-    let words = ["--config", config.to_str().unwrap(), "--driver-opts", "dm.defaultvolumesize=64M"];
+    let words = [
+        "--config",
+        config.to_str().unwrap(),
+        "--driver-opts",
+        "dm.defaultvolumesize=64M",
+    ];
     let daemon = Daemon::start(&world, Some(&socket), &words);
     let info = daemon.json(&["info"]);
     assert_eq!(text(&info, "/devicemapper/ThinpoolBlockSize"), "131072");
@@ -369,13 +558,26 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
     // A second one over this root, or on this socket, ends; the first goes on.
     let other = world.path("other-socket");
     let mut second = Command::new(program("convoy"));
-    let second = said(second.args(["daemon", "--root", root, "--socket", other.to_str().unwrap()]));
+    let second = said(second.args([
+        "daemon",
+        "--root",
+        root,
+        "--socket",
+        other.to_str().unwrap(),
+    ]));
     assert_eq!(second.status, 12, "{second:?}");
-    assert!(second.stderr.contains("Failed to lock the file at"), "{second:?}");
+    assert!(
+        second.stderr.contains("Failed to lock the file at"),
+        "{second:?}"
+    );
     assert_eq!(daemon.json(&["info"]), info);
     // What cannot change is refused, and said.
     daemon.terminate();
-    check(&["--driver-opts", "dm.thinpoolblocksize=128"], 11, "cannot become");
+    check(
+        &["--driver-opts", "dm.thinpoolblocksize=128"],
+        11,
+        "cannot become",
+    );
 }
 
 /// Writes numbered records durably until told to stop; the count of those that are durable.
@@ -384,7 +586,8 @@ fn write_on(file: &fs::File, stop: &AtomicBool, durable: &AtomicU64) {
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        file.write_all_at(&noise(number, 4096), number % 4096 * 4096).unwrap();
+        file.write_all_at(&noise(number, 4096), number % 4096 * 4096)
+            .unwrap();
         file.sync_data().unwrap();
         durable.store(number + 1, Ordering::SeqCst);
     }
@@ -394,7 +597,10 @@ fn write_on(file: &fs::File, stop: &AtomicBool, durable: &AtomicU64) {
 fn more_is_written(durable: &AtomicU64) {
     let (before, begin) = (durable.load(Ordering::SeqCst), Instant::now());
     while durable.load(Ordering::SeqCst) < before + 3 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the writer stands still");
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "the writer stands still"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -426,8 +632,14 @@ fn a_killed_daemon_harms_nobody_and_comes_back() {
             daemon = Daemon::over(&world);
             more_is_written(&durable);
             let shown = daemon.json(&["inspect", "v"]);
-            assert_eq!((text(&shown, "/MountPoint"), text(&shown, "/State")), (target.as_str(), "ready"));
-            println!("round {round}: {}", daemon.json(&["info"])["General"]["Recovered"]);
+            assert_eq!(
+                (text(&shown, "/MountPoint"), text(&shown, "/State")),
+                (target.as_str(), "ready")
+            );
+            println!(
+                "round {round}: {}",
+                daemon.json(&["info"])["General"]["Recovered"]
+            );
         }
         daemon.kill();
         more_is_written(&durable);
@@ -451,11 +663,18 @@ fn a_daemon_that_is_told_to_end_leaves_volumes_mounted() {
     daemon.ok(&["create", "v", "--size", "64M"]);
     let target = daemon.ok(&["mount", "v"]);
     daemon.terminate();
-    assert!(convoy_mount::mounted_at(Path::new(&target)).unwrap().is_some());
+    assert!(
+        convoy_mount::mounted_at(Path::new(&target))
+            .unwrap()
+            .is_some()
+    );
     fs::write(Path::new(&target).join("file"), "after").unwrap();
     let daemon = Daemon::over(&world);
     assert_eq!(text(&daemon.json(&["inspect", "v"]), "/MountPoint"), target);
-    assert_eq!(daemon.json(&["info"])["General"]["Recovered"], serde_json::json!([]));
+    assert_eq!(
+        daemon.json(&["info"])["General"]["Recovered"],
+        serde_json::json!([])
+    );
     daemon.terminate();
 }
 
@@ -490,7 +709,10 @@ fn a_dropped_connection_cancels_nothing() {
         }
     }
     client.kill().unwrap();
-    assert!(!client.wait().unwrap().success(), "it was killed in the middle: {heard}");
+    assert!(
+        !client.wait().unwrap().success(),
+        "it was killed in the middle: {heard}"
+    );
     println!("the client had heard: {heard}");
     let begin = Instant::now();
     loop {
@@ -503,15 +725,26 @@ fn a_dropped_connection_cancels_nothing() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let back = daemon.json(&["inspect", "back"]);
-    assert_eq!(digest(Path::new(text(&back, "/DriverInfo/Device"))), digest(device));
+    assert_eq!(
+        digest(Path::new(text(&back, "/DriverInfo/Device"))),
+        digest(device)
+    );
     daemon.terminate();
 }
 
 /// The peak of a process's resident memory, in bytes, by the kernel's own account.
 fn peak(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }
 
 #[test]
@@ -520,21 +753,40 @@ fn memory_is_bounded_whatever_the_size() {
     const COUNT: u64 = 2048;
     let world = World::new("memory");
     let (root, socket) = (world.root(), world.path("socket"));
-    let words = ["--root", root.to_str().unwrap(), "--socket", socket.to_str().unwrap(), "--driver-opts", "dm.thinpoolblocksize=128"];
+    let words = [
+        "--root",
+        root.to_str().unwrap(),
+        "--socket",
+        socket.to_str().unwrap(),
+        "--driver-opts",
+        "dm.thinpoolblocksize=128",
+    ];
     let daemon = Daemon::start(&world, Some(&socket), &words);
     let idle = peak(&daemon.child);
     daemon.ok(&["create", "huge", "--size", "1T"]);
     let device = daemon.json(&["inspect", "huge"]);
-    let file = fs::OpenOptions::new().write(true).open(text(&device, "/DriverInfo/Device")).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(text(&device, "/DriverInfo/Device"))
+        .unwrap();
     let place = |number: u64| (number * 509 + 8) * (1 << 20) / BLOCK * BLOCK;
     let bytes = usize::try_from(BLOCK).unwrap();
     for number in 0..COUNT {
-        file.write_all_at(&noise(number, bytes), place(number)).unwrap();
+        file.write_all_at(&noise(number, bytes), place(number))
+            .unwrap();
     }
     file.sync_all().unwrap();
     drop(file);
     daemon.ok(&["snapshot", "create", "huge", "--name", "s"]);
-    let made = daemon.json(&["--output", "json", "backup", "create", "s", "--dest", &world.dest()]);
+    let made = daemon.json(&[
+        "--output",
+        "json",
+        "backup",
+        "create",
+        "s",
+        "--dest",
+        &world.dest(),
+    ]);
     let after_backup = peak(&daemon.child);
     let url = text(&made, "/URL");
     daemon.ok(&["create", "back", "--backup", url]);
@@ -543,7 +795,11 @@ fn memory_is_bounded_whatever_the_size() {
     let after = peak(&daemon.child);
     println!(
         "MEASURED peak memory, 1 TiB with {COUNT} scattered blocks of 64 KiB: {} KiB idle, {} KiB after backup, {} KiB after restore, {} KiB after verify; {}",
-        idle >> 10, after_backup >> 10, after_restore >> 10, after >> 10, made["Summary"]
+        idle >> 10,
+        after_backup >> 10,
+        after_restore >> 10,
+        after >> 10,
+        made["Summary"]
     );
     assert!(after < 128 << 20, "{after}");
     let back = daemon.json(&["inspect", "back"]);
@@ -553,7 +809,8 @@ fn memory_is_bounded_whatever_the_size() {
     for number in 0..COUNT {
         file.read_exact_at(&mut found, place(number)).unwrap();
         assert!(found == noise(number, bytes), "block {number}");
-        file.read_exact_at(&mut found, place(number) + BLOCK).unwrap();
+        file.read_exact_at(&mut found, place(number) + BLOCK)
+            .unwrap();
         assert!(found.iter().all(|byte| *byte == 0), "behind block {number}");
     }
     drop(file);
@@ -573,7 +830,13 @@ fn eight_clients_at_once_are_all_served() {
                 let volume = format!("v{client}");
                 for round in 0..2 {
                     daemon.ok(&["create", &volume, "--size", "64M"]);
-                    daemon.ok(&["snapshot", "create", &volume, "--name", &format!("s{client}-{round}")]);
+                    daemon.ok(&[
+                        "snapshot",
+                        "create",
+                        &volume,
+                        "--name",
+                        &format!("s{client}-{round}"),
+                    ]);
                     daemon.json(&["list"]);
                     daemon.ok(&["delete", &volume]);
                 }
@@ -581,7 +844,10 @@ fn eight_clients_at_once_are_all_served() {
             });
         }
     });
-    println!("eight clients, 24 creations, 16 snapshots, 16 deletions: {:?}", begin.elapsed());
+    println!(
+        "eight clients, 24 creations, 16 snapshots, 16 deletions: {:?}",
+        begin.elapsed()
+    );
     assert_eq!(daemon.json(&["list"]).as_object().unwrap().len(), 8);
     assert_eq!(daemon.json(&["snapshot", "list"]), serde_json::json!({}));
     daemon.terminate();

@@ -33,21 +33,37 @@ fn back_up(engine: &Engine, snapshot: &str, dest: &str) -> (u64, u64, String) {
     let info = engine.snapshot(&name(snapshot)).unwrap();
     let pool = engine.info().unwrap().pool;
     let device = format!("/dev/mapper/{}-{}", pool.name, info.uuid.simple());
-    let counter = Counter { device: device.into(), read: AtomicU64::new(u64::MAX) };
-    let made = engine.create_backup(&name(snapshot), dest, &Operation::new(&counter)).unwrap();
-    (counter.read.into_inner(), made.summary.read.0, made.backup.url)
+    let counter = Counter {
+        device: device.into(),
+        read: AtomicU64::new(u64::MAX),
+    };
+    let made = engine
+        .create_backup(&name(snapshot), dest, &Operation::new(&counter))
+        .unwrap();
+    (
+        counter.read.into_inner(),
+        made.summary.read.0,
+        made.backup.url,
+    )
 }
 
 /// Bytes of the chunks that overlap these blocks.
 fn closure(blocks: &[u64], block: u64) -> u64 {
-    let chunks: BTreeSet<u64> =
-        blocks.iter().flat_map(|b| b * block / CHUNK..((b + 1) * block).div_ceil(CHUNK)).collect();
-    chunks.iter().map(|chunk| CHUNK.min(SIZE - chunk * CHUNK)).sum()
+    let chunks: BTreeSet<u64> = blocks
+        .iter()
+        .flat_map(|b| b * block / CHUNK..((b + 1) * block).div_ceil(CHUNK))
+        .collect();
+    chunks
+        .iter()
+        .map(|chunk| CHUNK.min(SIZE - chunk * CHUNK))
+        .sum()
 }
 
 fn snapshot(engine: &Engine, text: &str) {
     let (volume, snapshot) = (name::<VolumeName>("v"), name::<SnapshotName>(text));
-    engine.create_snapshot(&volume, Some(&snapshot), &Operation::silent()).unwrap();
+    engine
+        .create_snapshot(&volume, Some(&snapshot), &Operation::silent())
+        .unwrap();
 }
 
 fn check(test: &str, sectors: &str) {
@@ -56,7 +72,11 @@ fn check(test: &str, sectors: &str) {
     let made = volume(&engine, "v", Bytes(SIZE));
     let block = engine.info().unwrap().pool.block_size.bytes().0;
     let put = |n: u64, seed: u64| {
-        write_device(&made.device, n * block, &noise(seed, usize::try_from(block).unwrap()));
+        write_device(
+            &made.device,
+            n * block,
+            &noise(seed, usize::try_from(block).unwrap()),
+        );
     };
     for n in 0..24 {
         put(n, n);
@@ -68,18 +88,23 @@ fn check(test: &str, sectors: &str) {
     for n in changed {
         put(n, 1000 + n);
     }
-    let hole = 15;
-    let range = ByteRange { begin: hole * block, end: (hole + 1) * block };
+    // Linux computes the pieces of a discard with masks: of a block that is no power of two it frees none.
     let mapped = || engine.volume(&name("v")).unwrap().mapped.unwrap().0;
     let before = mapped();
+    let hole = 15;
+    let range = ByteRange {
+        begin: hole * block,
+        end: (hole + 1) * block,
+    };
     blockdev::discard(&made.device, range).unwrap();
-    assert_eq!(before - mapped(), block, "one block was discarded");
+    let freed = before - mapped();
+    assert_eq!(freed, if block.is_power_of_two() { block } else { 0 });
     snapshot(&engine, "two");
     let (counted, said, url) = back_up(&engine, "two", &world.dest());
     // A discarded block that fills whole chunks is a hole that need not be read; where it shares a chunk
     // with others, that chunk is read.
     let mut expected = closure(&changed, block);
-    if block % CHUNK != 0 {
+    if freed > 0 && block % CHUNK != 0 {
         let mut with_hole = changed.to_vec();
         with_hole.push(hole);
         let whole = (range.begin.next_multiple_of(CHUNK)..range.end)
@@ -88,7 +113,10 @@ fn check(test: &str, sectors: &str) {
             .count() as u64;
         expected = closure(&with_hole, block) - whole * CHUNK;
     }
-    assert_eq!(counted, expected, "bytes the kernel says were read of blocks of {block}");
+    assert_eq!(
+        counted, expected,
+        "bytes the kernel says were read of blocks of {block}"
+    );
     assert_eq!(said, expected, "bytes the summary says were read");
 
     // The same again: nothing changed, nothing is read.
@@ -101,7 +129,10 @@ fn check(test: &str, sectors: &str) {
         backup: Some(url),
         ..CreateVolume::default()
     };
-    let back = engine.create_volume(&request, &Operation::silent()).unwrap().into_inner();
+    let back = engine
+        .create_volume(&request, &Operation::silent())
+        .unwrap()
+        .into_inner();
     assert_eq!(digest(&made.device), digest(&back.device));
     engine.stop().unwrap();
 }
@@ -131,14 +162,25 @@ fn one_block_more_would_be_noticed() {
     let direct = blockdev::open_direct(&made.device).unwrap();
     let mut buffer = vec![0; (2 << 20) + 4096];
     let aligned = buffer.as_ptr().align_offset(4096);
-    direct.read_exact_at(&mut buffer[aligned..aligned + (2 << 20)], 8 << 20).unwrap();
-    assert_eq!(bytes_read(&made.device) - before, 2 << 20, "a direct read counts what it asks for");
+    direct
+        .read_exact_at(&mut buffer[aligned..aligned + (2 << 20)], 8 << 20)
+        .unwrap();
+    assert_eq!(
+        bytes_read(&made.device) - before,
+        2 << 20,
+        "a direct read counts what it asks for"
+    );
     let buffered = File::open(&made.device).unwrap();
     for at in 0..32 {
-        buffered.read_exact_at(&mut buffer[..65536], (16 << 20) + at * 65536).unwrap();
+        buffered
+            .read_exact_at(&mut buffer[..65536], (16 << 20) + at * 65536)
+            .unwrap();
     }
     let read = bytes_read(&made.device) - before - (2 << 20);
-    assert!(read > 2 << 20, "a buffered read of 2 MiB reads ahead: {read}");
+    assert!(
+        read > 2 << 20,
+        "a buffered read of 2 MiB reads ahead: {read}"
+    );
     drop((direct, buffered));
     engine.stop().unwrap();
 }

@@ -7,6 +7,8 @@ mod backup;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod mount;

@@ -72,13 +72,16 @@ fn an_ext4_of_100_gib_maps_at_most_50_mib() {
     let made = world.mapped();
     world.mount(&MountOptions::default()).unwrap();
     std::thread::sleep(Duration::from_secs(12));
-    sync_filesystem(&world.target).unwrap();
+    sync_filesystem(&world.target, world.number()).unwrap();
     let mapped = world.mapped();
     println!("ext4 of 100 GiB: {made} mapped by mkfs, {mapped} 12 s after the first mount");
     assert!(mapped <= Bytes::mib(50), "{mapped}");
     let entries = std::fs::read_dir(&world.target).unwrap().count();
     assert_eq!(entries, 0, "an empty volume is an empty folder");
-    assert_eq!(unmount(&world.target).unwrap(), Unmounted::Unmounted);
+    assert_eq!(
+        unmount(&world.target, world.number()).unwrap(),
+        Unmounted::Unmounted
+    );
     assert_eq!(
         check_filesystem(&world.device.node, Filesystem::Ext4).unwrap(),
         Checked::Clean
@@ -125,8 +128,14 @@ fn mount_truth_is_the_kernels() {
         &options,
     );
     assert_eq!(other.unwrap_err().kind(), Kind::Conflict);
-    assert_eq!(unmount(&through_link).unwrap(), Unmounted::Unmounted);
-    assert_eq!(unmount(&world.target).unwrap(), Unmounted::NotMounted);
+    assert_eq!(
+        unmount(&through_link, world.number()).unwrap(),
+        Unmounted::Unmounted
+    );
+    assert_eq!(
+        unmount(&world.target, world.number()).unwrap(),
+        Unmounted::NotMounted
+    );
     std::fs::remove_dir(&longer).unwrap();
     std::fs::remove_file(&through_link).unwrap();
     world.end();
@@ -151,7 +160,7 @@ fn who_holds_a_mount_is_named() {
             .spawn()
             .unwrap(),
     ];
-    let error = unmount(&world.target).unwrap_err();
+    let error = unmount(&world.target, world.number()).unwrap_err();
     assert_eq!(error.kind(), Kind::Busy);
     let text = error.to_string();
     for sleeper in &sleepers {
@@ -165,7 +174,7 @@ fn who_holds_a_mount_is_named() {
         sleeper.wait().unwrap();
     }
     assert_eq!(holders(world.number()), []);
-    unmount(&world.target).unwrap();
+    unmount(&world.target, world.number()).unwrap();
     world.end();
 }
 
@@ -179,7 +188,7 @@ fn a_mount_in_another_namespace_is_named() {
         .spawn()
         .unwrap();
     std::thread::sleep(Duration::from_secs(2));
-    unmount(&world.target).unwrap();
+    unmount(&world.target, world.number()).unwrap();
     let found = holders(world.number());
     assert!(
         found.iter().any(|holder| holder.pid == other.id()),
@@ -198,7 +207,7 @@ fn a_snapshot_of_a_mounted_volume_is_consistent_and_the_volume_goes_on() {
     world.make();
     world.mount(&MountOptions::default()).unwrap();
     std::fs::write(world.target.join("before"), vec![7; 1 << 20]).unwrap();
-    sync_filesystem(&world.target).unwrap();
+    sync_filesystem(&world.target, world.number()).unwrap();
     let snapshot = DevId::new(2).unwrap();
     let take = || world.pool.create_snapshot(snapshot, DevId::new(1).unwrap());
     let ((), held) = world.pool.while_suspended(volume(), take).unwrap();
@@ -206,7 +215,7 @@ fn a_snapshot_of_a_mounted_volume_is_consistent_and_the_volume_goes_on() {
     // A second one under a taken number fails, and the file system goes on.
     world.pool.while_suspended(volume(), take).unwrap_err();
     std::fs::write(world.target.join("after"), "x").unwrap();
-    sync_filesystem(&world.target).unwrap();
+    sync_filesystem(&world.target, world.number()).unwrap();
     let device = world.pool.activate_thin(&thin(2, Bytes::gib(1))).unwrap();
     let checked = check_filesystem(&device.node, Filesystem::Ext4).unwrap();
     assert!(matches!(checked, Checked::Clean | Checked::Repaired));
@@ -223,11 +232,12 @@ fn a_snapshot_of_a_mounted_volume_is_consistent_and_the_volume_goes_on() {
     );
     assert!(!beside.join("after").exists());
     assert!(std::fs::write(beside.join("x"), "x").is_err());
-    unmount(&beside).unwrap();
+    let beside_number = (device.number.major, device.number.minor);
+    unmount(&beside, beside_number).unwrap();
     // metadata_csum_seed: a clone gets its own UUID at once.
     run("tune2fs", &["-U", "random", device.node.to_str().unwrap()]).unwrap();
     world.pool.deactivate_thin(Uuid::from_u128(2)).unwrap();
-    unmount(&world.target).unwrap();
+    unmount(&world.target, world.number()).unwrap();
     std::fs::remove_dir(&beside).unwrap();
     world.end();
 }

@@ -1,6 +1,8 @@
 //! Which devices and settings an engine accepts, and that what it refuses is as it was.
 
-use crate::world::{World, attach, disk, mount, name, noise, refusal, run, snapshot, sweep, volume};
+use crate::world::{
+    World, attach, disk, mount, name, noise, refusal, run, snapshot, sweep, volume,
+};
 use convoy_engine::{Engine, Operation, pool_options};
 use convoy_fault::{Fault, Kind};
 use convoy_thinpool::blockdev;
@@ -44,7 +46,9 @@ fn write(device: &str, offset: u64, bytes: &[u8]) {
 /// A partition table of the old kind with one partition.
 fn mbr(device: &str, kind: u8) {
     let mut sector = [0; 512];
-    sector[446..462].copy_from_slice(&[0, 0, 2, 0, kind, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0xff, 0xff, 3, 0]);
+    sector[446..462].copy_from_slice(&[
+        0, 0, 2, 0, kind, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0xff, 0xff, 3, 0,
+    ]);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     write(device, 0, &sector);
 }
@@ -59,7 +63,9 @@ fn lvm(device: &str) {
     label[32..64].copy_from_slice(b"abcdefghijklmnopqrstuvwxyz012345");
     // CRC-32 as zlib's, but begun with 0xf597a6cf and not inverted at the end.
     let crc = label[20..].iter().fold(0xf597_a6cfu32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     });
     label[16..20].copy_from_slice(&crc.to_le_bytes());
     write(device, 512, &label);
@@ -71,7 +77,10 @@ fn raid(device: &str) {
     superblock[..4].copy_from_slice(&0xa92b_4efcu32.to_le_bytes());
     superblock[4..8].copy_from_slice(&1u32.to_le_bytes());
     superblock[144..152].copy_from_slice(&8u64.to_le_bytes());
-    let sum: u64 = superblock.chunks(4).map(|word| u64::from(u32::from_le_bytes(word.try_into().unwrap()))).sum();
+    let sum: u64 = superblock
+        .chunks(4)
+        .map(|word| u64::from(u32::from_le_bytes(word.try_into().unwrap())))
+        .sum();
     let folded = u32::try_from((sum & 0xffff_ffff) + (sum >> 32)).unwrap();
     superblock[216..220].copy_from_slice(&folded.to_le_bytes());
     write(device, 4096, &superblock);
@@ -82,15 +91,24 @@ fn a_device_that_carries_anything_is_refused_and_untouched() {
     let world = World::new("signatures");
     type Make = fn(&str);
     let carried: [(&str, Make); 9] = [
-        ("ext4", |device| drop(run("mkfs.ext4", &["-q", "-F", device]))),
+        ("ext4", |device| {
+            drop(run("mkfs.ext4", &["-q", "-F", device]))
+        }),
         ("swap", |device| drop(run("mkswap", &["-q", device]))),
-        ("gpt", |device| drop(run("sh", &["-c", &format!("echo 'label: gpt' | sfdisk -q {device}")]))),
+        ("gpt", |device| {
+            drop(run(
+                "sh",
+                &["-c", &format!("echo 'label: gpt' | sfdisk -q {device}")],
+            ))
+        }),
         ("partition table", |device| mbr(device, 0x83)),
         ("LVM2_member", lvm),
         ("linux_raid_member", raid),
         ("xfs", |device| write(device, 0, &xfs_superblock())),
         ("btrfs", |device| write(device, 0x10040, b"_BHRfS_M")),
-        ("crypto_LUKS", |device| write(device, 0, b"LUKS\xba\xbe\x00\x01")),
+        ("crypto_LUKS", |device| {
+            write(device, 0, b"LUKS\xba\xbe\x00\x01")
+        }),
     ];
     for (number, (what, make)) in carried.into_iter().enumerate() {
         let dirty = world.disk(&format!("dirty-{number}"), DATA);
@@ -102,13 +120,22 @@ fn a_device_that_carries_anything_is_refused_and_untouched() {
             let (kind, words) = world.refused(&options);
             assert_eq!(kind, Kind::Conflict, "{what}: {words}");
             assert!(words.contains(&dirty), "{what}: {words}");
-            assert!(words.contains("not blank") || words.contains("carries"), "{what}: {words}");
+            assert!(
+                words.contains("not blank") || words.contains("carries"),
+                "{what}: {words}"
+            );
             if what != "btrfs" {
-                assert!(words.to_lowercase().contains(&what.to_lowercase()), "{what}: {words}");
+                assert!(
+                    words.to_lowercase().contains(&what.to_lowercase()),
+                    "{what}: {words}"
+                );
             }
             nothing_made(&world.root());
         }
-        assert!(bytes_of(&[&dirty, &clean]) == before, "{what}: a refused device was written");
+        assert!(
+            bytes_of(&[&dirty, &clean]) == before,
+            "{what}: a refused device was written"
+        );
         run("losetup", &["--detach", &dirty, &clean]);
     }
 }
@@ -143,7 +170,15 @@ fn a_device_in_use_is_refused() {
     assert!(words.contains("in use"), "{words}");
     // A blank one that another device is made of.
     let under = world.disk("under", DATA);
-    run("dmsetup", &["create", "over", "--table", &format!("0 1000 linear {under} 0")]);
+    run(
+        "dmsetup",
+        &[
+            "create",
+            "over",
+            "--table",
+            &format!("0 1000 linear {under} 0"),
+        ],
+    );
     let (kind, words) = world.refused(&devices(&under, &clean));
     assert_eq!(kind, Kind::Conflict, "{words}");
     assert!(words.contains("in use"), "{words}");
@@ -158,37 +193,60 @@ fn another_pools_devices_are_refused() {
     let first = world.open(&devices(&data, &metadata));
     volume(&first, "v", Bytes::mib(64));
     // While it is up, a second daemon over another root gets neither its name nor its devices.
-    let beside = World { dir: world.path("beside") };
+    let beside = World {
+        dir: world.path("beside"),
+    };
     fs::create_dir(&beside.dir).unwrap();
     for options in [&[][..], &devices(&data, &metadata)] {
         let (kind, words) = beside.refused(options);
         assert_eq!(kind, Kind::Conflict, "{words}");
     }
-    let named = [("dm.thinpoolname", "other"), ("dm.datadev", &data), ("dm.metadatadev", &metadata)];
+    let named = [
+        ("dm.thinpoolname", "other"),
+        ("dm.datadev", &data),
+        ("dm.metadatadev", &metadata),
+    ];
     let (kind, words) = beside.refused(&named);
     assert_eq!(kind, Kind::Conflict, "{words}");
     first.stop().unwrap();
 
     let before = bytes_of(&[&data, &metadata]);
     let spare = world.disk("spare", DATA);
-    for options in [devices(&data, &metadata), devices(&spare, &metadata), devices(&metadata, &spare)] {
+    for options in [
+        devices(&data, &metadata),
+        devices(&spare, &metadata),
+        devices(&metadata, &spare),
+    ] {
         let (kind, words) = beside.refused(&options);
         assert_eq!(kind, Kind::Conflict, "{words}");
-        assert!(words.contains("thin pool") || words.contains("ext4"), "{words}");
+        assert!(
+            words.contains("thin pool") || words.contains("ext4"),
+            "{words}"
+        );
     }
     // Bytes that nothing knows make no metadata device.
     let strange = world.disk("strange", METADATA);
     write(&strange, 1000, b"what is this");
     let (kind, words) = beside.refused(&devices(&spare, &strange));
-    assert_eq!((kind, words.contains("do not know")), (Kind::Conflict, true), "{words}");
-    assert!(bytes_of(&[&data, &metadata]) == before, "a refused pool was written");
+    assert_eq!(
+        (kind, words.contains("do not know")),
+        (Kind::Conflict, true),
+        "{words}"
+    );
+    assert!(
+        bytes_of(&[&data, &metadata]) == before,
+        "a refused pool was written"
+    );
     assert_eq!(world.open(&[]).volumes().unwrap().len(), 1);
 }
 
 #[test]
 fn values_that_break_a_rule_are_refused_with_it() {
     let check = |options: &[(&str, &str)], rule: &str| {
-        let options: Vec<_> = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let options: Vec<_> = options
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let error = pool_options(&options).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid, "{options:?}");
         let words = convoy_fault::chain(&error);
@@ -199,10 +257,16 @@ fn values_that_break_a_rule_are_refused_with_it() {
         check(&[("dm.thinpoolblocksize", wrong)], sectors);
     }
     for wrong in ["", "many", "-128", "1.5M"] {
-        check(&[("dm.thinpoolblocksize", wrong)], "Illegal block size specified");
+        check(
+            &[("dm.thinpoolblocksize", wrong)],
+            "Illegal block size specified",
+        );
     }
     for wrong in ["", "0", "big", "10X", "-1"] {
-        check(&[("dm.defaultvolumesize", wrong)], "Illegal default volume size specified");
+        check(
+            &[("dm.defaultvolumesize", wrong)],
+            "Illegal default volume size specified",
+        );
     }
     check(&[("dm.fs", "ntfs")], "ext4 or xfs");
     for wrong in ["", "-a", ".a", "a/b", "a b"] {
@@ -210,8 +274,14 @@ fn values_that_break_a_rule_are_refused_with_it() {
     }
     check(&[("dm.datadev", "/dev/a")], "needs both");
     check(&[("dm.metadatadev", "/dev/a")], "needs both");
-    check(&[("dm.datadev", "/dev/a"), ("dm.metadatadev", "/dev/a")], "same device");
-    check(&[("dm.datadev", "sdb"), ("dm.metadatadev", "/dev/a")], "absolute path");
+    check(
+        &[("dm.datadev", "/dev/a"), ("dm.metadatadev", "/dev/a")],
+        "same device",
+    );
+    check(
+        &[("dm.datadev", "sdb"), ("dm.metadatadev", "/dev/a")],
+        "absolute path",
+    );
     check(&[("dm.blocksize", "128")], "unknown driver option");
     check(&[("dm.fs", "ext4"), ("dm.fs", "xfs")], "given twice");
 }
@@ -243,7 +313,10 @@ fn devices_that_cannot_be_a_pool_are_refused_before_anything_is_touched() {
     let (_, words) = world.refused(&devices(file.to_str().unwrap(), &metadata));
     assert!(words.contains(file.to_str().unwrap()), "{words}");
     nothing_made(&world.root());
-    assert!(bytes_of(&[&data, &metadata]) == before, "a refused device was written");
+    assert!(
+        bytes_of(&[&data, &metadata]) == before,
+        "a refused device was written"
+    );
     // After all that the right ones are taken.
     world.open(&devices(&data, &metadata)).stop().unwrap();
 }
@@ -265,7 +338,10 @@ fn a_zeroed_superblock_of_a_pool_in_use_is_refused() {
         assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
         assert!(words.contains("all zeros"), "{words}");
     }
-    assert!(bytes_of(&[&data, &metadata]) == before, "a refused device was written");
+    assert!(
+        bytes_of(&[&data, &metadata]) == before,
+        "a refused device was written"
+    );
     write(&metadata, 0, &whole[..4096]);
     assert_eq!(world.open(&[]).volumes().unwrap().len(), 1);
 }
@@ -280,7 +356,10 @@ fn a_damaged_superblock_is_refused() {
     let before = bytes_of(&[&data, &metadata]);
     let (kind, words) = world.refused(&[]);
     assert_eq!(kind, Kind::Integrity, "{words}");
-    assert!(bytes_of(&[&data, &metadata]) == before, "a refused device was written");
+    assert!(
+        bytes_of(&[&data, &metadata]) == before,
+        "a refused device was written"
+    );
     write(&metadata, 0, &whole[..4096]);
     world.open(&[]).stop().unwrap();
 }
@@ -296,7 +375,9 @@ fn other_metadata_than_the_catalogs_is_refused_unchanged() {
 
     // Pools of another root: at another transaction; of other blocks; at the same one without our devices.
     let check = |number: u32, sectors: &str, make: &dyn Fn(&Engine), expected: &str| {
-        let other = World { dir: world.path(&format!("other-{number}")) };
+        let other = World {
+            dir: world.path(&format!("other-{number}")),
+        };
         fs::create_dir(&other.dir).unwrap();
         let data2 = world.disk(&format!("data-{number}"), DATA);
         let metadata2 = world.disk(&format!("metadata-{number}"), METADATA);
@@ -311,11 +392,19 @@ fn other_metadata_than_the_catalogs_is_refused_unchanged() {
             assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
             assert!(words.contains(expected), "{words}");
         }
-        assert!(bytes_of(&[&data, &metadata, &data2, &metadata2]) == before, "refused devices were written");
+        assert!(
+            bytes_of(&[&data, &metadata, &data2, &metadata2]) == before,
+            "refused devices were written"
+        );
         other.open(&[]).stop().unwrap();
     };
     let silent = Operation::silent();
-    check(1, "4096", &|engine| drop(volume(engine, "a", Bytes::mib(64))), "is at transaction 1, the catalog at 2");
+    check(
+        1,
+        "4096",
+        &|engine| drop(volume(engine, "a", Bytes::mib(64))),
+        "is at transaction 1, the catalog at 2",
+    );
     check(
         2,
         "128",
@@ -358,8 +447,14 @@ fn device_paths_may_move() {
     assert_eq!((&metadata2, &data2), (&data, &metadata), "the paths moved");
     let before = bytes_of(&[&data2, &metadata2]);
     let (kind, words) = world.refused(&[]);
-    assert!(matches!(kind, Kind::Integrity | Kind::PoolUnhealthy), "{kind}: {words}");
-    assert!(bytes_of(&[&data2, &metadata2]) == before, "refused devices were written");
+    assert!(
+        matches!(kind, Kind::Integrity | Kind::PoolUnhealthy),
+        "{kind}: {words}"
+    );
+    assert!(
+        bytes_of(&[&data2, &metadata2]) == before,
+        "refused devices were written"
+    );
     // Named where they are now, they are taken, and remembered.
     world.open(&devices(&data2, &metadata2)).stop().unwrap();
     let engine = world.open(&[]);
@@ -378,10 +473,16 @@ fn settings_are_applied_or_refused_and_never_ignored() {
         ("dm.defaultvolumesize", "64M"),
     ];
     world.open(&options).stop().unwrap();
-    for (option, value) in [("dm.thinpoolname", "other"), ("dm.thinpoolblocksize", "128")] {
+    for (option, value) in [
+        ("dm.thinpoolname", "other"),
+        ("dm.thinpoolblocksize", "128"),
+    ] {
         let (kind, words) = world.refused(&[(option, value)]);
         assert_eq!(kind, Kind::Conflict, "{words}");
-        assert!(words.contains(option) && words.contains("cannot become"), "{words}");
+        assert!(
+            words.contains(option) && words.contains("cannot become"),
+            "{words}"
+        );
     }
     let disks = [world.disk("data", DATA), world.disk("metadata", METADATA)];
     let before = bytes_of(&[&disks[0], &disks[1]]);
@@ -389,7 +490,11 @@ fn settings_are_applied_or_refused_and_never_ignored() {
     assert_eq!(kind, Kind::Conflict, "{words}");
     assert!(bytes_of(&[&disks[0], &disks[1]]) == before);
 
-    let changed = [("dm.defaultvolumesize", "128M"), ("dm.fs", "xfs"), ("dm.thinpoolblocksize", "256")];
+    let changed = [
+        ("dm.defaultvolumesize", "128M"),
+        ("dm.fs", "xfs"),
+        ("dm.thinpoolblocksize", "256"),
+    ];
     world.open(&changed).stop().unwrap();
     let engine = world.open(&[]);
     let pool = engine.info().unwrap().pool;
@@ -427,14 +532,21 @@ fn an_active_pool_is_adopted() {
     open.sync_all().unwrap();
     let devices = run("dmsetup", &["table"]);
     let engine = world.open(&[]);
-    assert_eq!(run("dmsetup", &["table"]), devices, "nothing was taken down or made");
+    assert_eq!(
+        run("dmsetup", &["table"]),
+        devices,
+        "nothing was taken down or made"
+    );
     let found = engine.volume(&name("v")).unwrap();
     assert_eq!(found.mountpoint.as_deref(), Some(target.as_path()));
     open.write_all_at(b"while one serves", 4096).unwrap();
     open.sync_all().unwrap();
     assert_eq!(engine.info().unwrap().recovered, Vec::<String>::new());
     let after = engine.info().unwrap().pool;
-    assert_eq!((after.uuid, after.transaction), (before.uuid, before.transaction));
+    assert_eq!(
+        (after.uuid, after.transaction),
+        (before.uuid, before.transaction)
+    );
     snapshot(&engine, "v", "s");
     let busy = refusal(engine.stop());
     assert_eq!(busy.0, Kind::Busy, "{}", busy.1);
@@ -457,11 +569,20 @@ fn loop_files_are_attached_again_after_a_reboot() {
     assert_eq!(run("losetup", &["--list", "--noheadings"]), "");
     let engine = world.open(&[]);
     let found = engine.volume(&name("v")).unwrap();
-    assert_eq!(found.mountpoint.as_deref(), Some(target.as_path()), "{:?}", engine.info().unwrap().recovered);
+    assert_eq!(
+        found.mountpoint.as_deref(),
+        Some(target.as_path()),
+        "{:?}",
+        engine.info().unwrap().recovered
+    );
     assert!(fs::read(target.join("file")).unwrap() == noise(7, 1 << 20));
     assert_eq!(engine.info().unwrap().pool.uuid, pool.uuid);
     engine.stop().unwrap();
-    assert_eq!(run("losetup", &["--list", "--noheadings"]), "", "stopping detaches");
+    assert_eq!(
+        run("losetup", &["--list", "--noheadings"]),
+        "",
+        "stopping detaches"
+    );
     assert!(run("dmsetup", &["ls"]).contains("No devices found"));
 }
 

@@ -3,7 +3,10 @@
 //! The states are made by hand: rows by the catalog, thin devices by `dmsetup`, so that no code of the
 //! engine is trusted to have made them.
 
-use crate::world::{World, dm_number, mount, name, noise, refusal, run, snapshot, sweep, thin_ids, volume, write_device};
+use crate::world::{
+    World, dm_number, mount, name, noise, refusal, run, snapshot, sweep, thin_ids, volume,
+    write_device,
+};
 use convoy_catalog::{
     Action, Change, Mount, NewIntent, Pin, Snapshot, SnapshotState, Volume, VolumeState,
 };
@@ -51,7 +54,12 @@ const STAGES: [(Reached, bool); 6] = [
 fn killed(world: &World, reached: Reached, verb: &str, actions: &[Action], begun: &[Change]) {
     let catalog = world.catalog();
     let pool = catalog.pools().unwrap().remove(0).uuid;
-    let plan = NewIntent { pool, op: Uuid::now_v7(), verb: verb.to_owned(), actions: actions.to_vec() };
+    let plan = NewIntent {
+        pool,
+        op: Uuid::now_v7(),
+        verb: verb.to_owned(),
+        actions: actions.to_vec(),
+    };
     let intent = catalog.begin(&plan, begun).unwrap();
     let count = match reached {
         Reached::Intent => 0,
@@ -63,7 +71,10 @@ fn killed(world: &World, reached: Reached, verb: &str, actions: &[Action], begun
             Action::CreateThin { dev_id } => format!("create_thin {dev_id}"),
             Action::CreateSnapshot { dev_id, origin } => {
                 let all = run("dmsetup", &["table", "--target", "thin"]);
-                let line = all.lines().find(|line| line.ends_with(&format!(" {origin}"))).unwrap();
+                let line = all
+                    .lines()
+                    .find(|line| line.ends_with(&format!(" {origin}")))
+                    .unwrap();
                 let device = line.split(':').next().unwrap();
                 run("dmsetup", &["suspend", device]);
                 message(&format!("create_snap {dev_id} {origin}"));
@@ -83,15 +94,37 @@ fn killed(world: &World, reached: Reached, verb: &str, actions: &[Action], begun
 #[track_caller]
 fn all_is_settled(engine: &Engine) {
     let info = engine.info().unwrap();
-    let mut known: Vec<u32> = engine.volumes().unwrap().iter().map(|v| v.dev_id.get()).collect();
-    known.extend(engine.snapshots(None).unwrap().iter().map(|s| s.dev_id.get()));
+    let mut known: Vec<u32> = engine
+        .volumes()
+        .unwrap()
+        .iter()
+        .map(|v| v.dev_id.get())
+        .collect();
+    known.extend(
+        engine
+            .snapshots(None)
+            .unwrap()
+            .iter()
+            .map(|s| s.dev_id.get()),
+    );
     known.sort_unstable();
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-    assert_eq!(thin_ids(engine), known, "thin devices of the pool and of the catalog");
+    assert_eq!(
+        thin_ids(engine),
+        known,
+        "thin devices of the pool and of the catalog"
+    );
     let status = run("dmsetup", &["status", POOL]);
     let kernel = status.split_whitespace().nth(3).unwrap().to_owned();
-    assert_eq!(kernel, info.pool.transaction.to_string(), "transaction ids of pool and catalog");
-    let suspended = run("dmsetup", &["info", "--columns", "--noheadings", "-o", "suspended"]);
+    assert_eq!(
+        kernel,
+        info.pool.transaction.to_string(),
+        "transaction ids of pool and catalog"
+    );
+    let suspended = run(
+        "dmsetup",
+        &["info", "--columns", "--noheadings", "-o", "suspended"],
+    );
     assert!(!suspended.contains("Suspended"), "{suspended}");
 }
 
@@ -157,7 +190,10 @@ fn at_every_point(
         all_is_settled(&engine);
         let mut found = vec![0; 1 << 20];
         let device = engine.volume(&name("v")).unwrap().device;
-        fs::File::open(device).unwrap().read_exact_at(&mut found, 16 << 20).unwrap();
+        fs::File::open(device)
+            .unwrap()
+            .read_exact_at(&mut found, 16 << 20)
+            .unwrap();
         assert!(found == content, "the other volume");
         // And it goes on from here.
         snapshot(&engine, "v", "after");
@@ -175,15 +211,34 @@ fn a_creation_cut_short_is_undone() {
         "create",
         |world, reached| {
             let volume = volume_row(world, "new", VolumeState::Creating, false);
-            let actions = [Action::CreateThin { dev_id: volume.dev_id }];
-            killed(world, reached, "create a volume", &actions, &[Change::PutVolume(volume)]);
+            let actions = [Action::CreateThin {
+                dev_id: volume.dev_id,
+            }];
+            killed(
+                world,
+                reached,
+                "create a volume",
+                &actions,
+                &[Change::PutVolume(volume)],
+            );
         },
         |engine, reached, said| {
             assert_eq!(refusal(engine.volume(&name("new"))).0, Kind::NotFound);
-            let done = if reached == Reached::TransactionId { "finished" } else { "undid" };
-            assert!(said[0].contains(&format!("{done} an interrupted attempt to create a volume")), "{said:?}");
+            let done = if reached == Reached::TransactionId {
+                "finished"
+            } else {
+                "undid"
+            };
+            assert!(
+                said[0].contains(&format!("{done} an interrupted attempt to create a volume")),
+                "{said:?}"
+            );
             if reached == Reached::TransactionId {
-                assert!(said.iter().any(|s| s.contains("undid the interrupted creation of volume new")), "{said:?}");
+                assert!(
+                    said.iter()
+                        .any(|s| s.contains("undid the interrupted creation of volume new")),
+                    "{said:?}"
+                );
             }
         },
     );
@@ -195,13 +250,25 @@ fn a_restore_cut_short_is_undone() {
         "restore",
         |world, reached| {
             let volume = volume_row(world, "new", VolumeState::Creating, true);
-            let actions = [Action::CreateThin { dev_id: volume.dev_id }];
-            killed(world, reached, "create a volume", &actions, &[Change::PutVolume(volume)]);
+            let actions = [Action::CreateThin {
+                dev_id: volume.dev_id,
+            }];
+            killed(
+                world,
+                reached,
+                "create a volume",
+                &actions,
+                &[Change::PutVolume(volume)],
+            );
         },
         |engine, reached, said| {
             assert_eq!(refusal(engine.volume(&name("new"))).0, Kind::NotFound);
             if reached == Reached::TransactionId {
-                assert!(said.iter().any(|s| s.contains("undid the interrupted restore to volume new")), "{said:?}");
+                assert!(
+                    said.iter()
+                        .any(|s| s.contains("undid the interrupted restore to volume new")),
+                    "{said:?}"
+                );
             }
         },
     );
@@ -214,8 +281,17 @@ fn a_snapshot_cut_short_is_finished_or_undone() {
         |world, reached| {
             let volume = world.catalog().volume_by_name(&name("v")).unwrap().unwrap();
             let snapshot = snapshot_row(world, &volume, "new");
-            let actions = [Action::CreateSnapshot { dev_id: snapshot.dev_id, origin: volume.dev_id }];
-            killed(world, reached, "take a snapshot", &actions, &[Change::PutSnapshot(snapshot)]);
+            let actions = [Action::CreateSnapshot {
+                dev_id: snapshot.dev_id,
+                origin: volume.dev_id,
+            }];
+            killed(
+                world,
+                reached,
+                "take a snapshot",
+                &actions,
+                &[Change::PutSnapshot(snapshot)],
+            );
         },
         |engine, reached, said| {
             let found = engine.snapshot(&name("new"));
@@ -224,7 +300,10 @@ fn a_snapshot_cut_short_is_finished_or_undone() {
                 engine.delete_snapshot(&name("new"), &silent()).unwrap();
             } else {
                 assert_eq!(refusal(found).0, Kind::NotFound);
-                assert!(said.iter().any(|s| s.contains("undid an interrupted attempt to take a snapshot")));
+                assert!(
+                    said.iter()
+                        .any(|s| s.contains("undid an interrupted attempt to take a snapshot"))
+                );
             }
         },
     );
@@ -247,8 +326,14 @@ fn a_deletion_cut_short_is_finished() {
             run("dmsetup", &["remove", device.as_str()]);
             let actions = [snapshot.dev_id, volume.dev_id].map(|dev_id| Action::Delete { dev_id });
             let begun = [
-                Change::PutVolume(Volume { state: VolumeState::Deleting, ..volume }),
-                Change::PutSnapshot(Snapshot { state: SnapshotState::Deleting, ..snapshot }),
+                Change::PutVolume(Volume {
+                    state: VolumeState::Deleting,
+                    ..volume
+                }),
+                Change::PutSnapshot(Snapshot {
+                    state: SnapshotState::Deleting,
+                    ..snapshot
+                }),
             ];
             drop(catalog);
             killed(world, reached, "delete a volume", &actions, &begun);
@@ -256,7 +341,10 @@ fn a_deletion_cut_short_is_finished() {
         |engine, _, said| {
             assert_eq!(refusal(engine.volume(&name("old"))).0, Kind::NotFound);
             assert_eq!(refusal(engine.snapshot(&name("old-s"))).0, Kind::NotFound);
-            assert!(said[0].contains("finished an interrupted attempt to delete a volume"), "{said:?}");
+            assert!(
+                said[0].contains("finished an interrupted attempt to delete a volume"),
+                "{said:?}"
+            );
         },
     );
 }
@@ -274,18 +362,40 @@ fn deletions_begun_are_finished() {
     let catalog = world.catalog();
     let doom = |label: &str| {
         let snapshot = catalog.snapshot_by_name(&name(label)).unwrap().unwrap();
-        Change::PutSnapshot(Snapshot { state: SnapshotState::Deleting, ..snapshot })
+        Change::PutSnapshot(Snapshot {
+            state: SnapshotState::Deleting,
+            ..snapshot
+        })
     };
     let w = catalog.volume_by_name(&name("w")).unwrap().unwrap();
-    let doomed = Change::PutVolume(Volume { state: VolumeState::Deleting, ..w });
+    let doomed = Change::PutVolume(Volume {
+        state: VolumeState::Deleting,
+        ..w
+    });
     catalog.apply(&[doom("s"), doom("ws"), doomed]).unwrap();
     drop(catalog);
     let engine = world.open(&[]);
     let said = engine.info().unwrap().recovered;
-    assert!(said.iter().any(|s| s == "finished the interrupted deletion of volume w"), "{said:?}");
-    assert!(said.iter().any(|s| s == "finished the interrupted deletion of snapshot s"), "{said:?}");
-    let left: Vec<String> = engine.volumes().unwrap().into_iter().map(|v| v.name.to_string()).collect();
-    assert_eq!((left, engine.snapshots(None).unwrap().len()), (vec!["v".to_owned()], 0));
+    assert!(
+        said.iter()
+            .any(|s| s == "finished the interrupted deletion of volume w"),
+        "{said:?}"
+    );
+    assert!(
+        said.iter()
+            .any(|s| s == "finished the interrupted deletion of snapshot s"),
+        "{said:?}"
+    );
+    let left: Vec<String> = engine
+        .volumes()
+        .unwrap()
+        .into_iter()
+        .map(|v| v.name.to_string())
+        .collect();
+    assert_eq!(
+        (left, engine.snapshots(None).unwrap().len()),
+        (vec!["v".to_owned()], 0)
+    );
     all_is_settled(&engine);
     engine.stop().unwrap();
 }
@@ -298,7 +408,13 @@ fn a_suspended_volume_is_resumed() {
     let made = volume(&engine, "v", SIZE);
     let target = mount(&engine, "v");
     drop(engine);
-    let device = made.device.file_name().unwrap().to_str().unwrap().to_owned();
+    let device = made
+        .device
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
     run("dmsetup", &["suspend", &device]);
     let writer = std::thread::spawn(move || {
         fs::write(target.join("file"), "through").unwrap();
@@ -309,7 +425,10 @@ fn a_suspended_volume_is_resumed() {
     let engine = world.open(&[]);
     writer.join().unwrap();
     let said = engine.info().unwrap().recovered;
-    assert!(said[0].contains(&device) && said[0].contains("suspended"), "{said:?}");
+    assert!(
+        said[0].contains(&device) && said[0].contains("suspended"),
+        "{said:?}"
+    );
     engine.stop().unwrap();
 }
 
@@ -322,16 +441,39 @@ fn what_an_interrupted_backup_leaves_is_cleared() {
     let pool = engine.info().unwrap().pool;
     drop(engine);
     // A pin, a metadata snapshot, the snapshot's device.
-    let pin = Pin { snapshot: snapshot.uuid, op: Uuid::now_v7(), why: "it is being backed up".to_owned() };
+    let pin = Pin {
+        snapshot: snapshot.uuid,
+        op: Uuid::now_v7(),
+        why: "it is being backed up".to_owned(),
+    };
     world.catalog().apply(&[Change::PutPin(pin)]).unwrap();
     message("reserve_metadata_snap");
     let device = thin_name(&pool.name, snapshot.uuid).unwrap();
-    let table = format!("0 {} thin {} {}", SIZE.0 / 512, dm_number(POOL), snapshot.dev_id);
+    let table = format!(
+        "0 {} thin {} {}",
+        SIZE.0 / 512,
+        dm_number(POOL),
+        snapshot.dev_id
+    );
     let uuid = thin_uuid(pool.uuid, snapshot.uuid);
-    run("dmsetup", &["create", device.as_str(), "--uuid", uuid.as_str(), "--readonly", "--table", &table]);
+    run(
+        "dmsetup",
+        &[
+            "create",
+            device.as_str(),
+            "--uuid",
+            uuid.as_str(),
+            "--readonly",
+            "--table",
+            &table,
+        ],
+    );
     let engine = world.open(&[]);
     let said = engine.info().unwrap().recovered;
-    assert!(said.iter().any(|s| s.contains("took down device")), "{said:?}");
+    assert!(
+        said.iter().any(|s| s.contains("took down device")),
+        "{said:?}"
+    );
     let status = run("dmsetup", &["status", POOL]);
     // transaction, metadata, data, held root
     assert_eq!(status.split_whitespace().nth(6), Some("-"), "{status}");
@@ -352,7 +494,10 @@ fn a_stale_metadata_snapshot_is_released_and_told() {
     sweep();
     let engine = world.open(&[]);
     let said = engine.info().unwrap().recovered;
-    assert!(said.iter().any(|s| s.contains("metadata snapshot")), "{said:?}");
+    assert!(
+        said.iter().any(|s| s.contains("metadata snapshot")),
+        "{said:?}"
+    );
     let status = run("dmsetup", &["status", POOL]);
     assert_eq!(status.split_whitespace().nth(6), Some("-"), "{status}");
     engine.stop().unwrap();
@@ -368,16 +513,37 @@ fn a_half_made_volume_is_undone() {
     let engine = world.open(&[]);
     drop(engine);
     let actions = [Action::CreateThin { dev_id }];
-    killed(&world, Reached::TransactionId, "create a volume", &actions, &[Change::PutVolume(half.clone())]);
+    killed(
+        &world,
+        Reached::TransactionId,
+        "create a volume",
+        &actions,
+        &[Change::PutVolume(half.clone())],
+    );
     let catalog = world.catalog();
     let intent = catalog.pending_intents().unwrap().remove(0);
-    let formatting = Volume { state: VolumeState::Formatting, ..half.clone() };
-    catalog.complete(&intent, &[Change::PutVolume(formatting)]).unwrap();
+    let formatting = Volume {
+        state: VolumeState::Formatting,
+        ..half.clone()
+    };
+    catalog
+        .complete(&intent, &[Change::PutVolume(formatting)])
+        .unwrap();
     drop(catalog);
     let table = format!("0 {} thin {} {dev_id}", SIZE.0 / 512, dm_number(POOL));
     let device = thin_name(&name(POOL), half.uuid).unwrap();
     let uuid = thin_uuid(half.pool, half.uuid);
-    run("dmsetup", &["create", device.as_str(), "--uuid", uuid.as_str(), "--table", &table]);
+    run(
+        "dmsetup",
+        &[
+            "create",
+            device.as_str(),
+            "--uuid",
+            uuid.as_str(),
+            "--table",
+            &table,
+        ],
+    );
     let engine = world.open(&[]);
     let said = engine.info().unwrap().recovered;
     assert_eq!(said, ["undid the interrupted creation of volume half"]);
@@ -390,10 +556,16 @@ fn a_half_made_volume_is_undone() {
 fn wanted_mounts_come_back_and_a_place_that_is_gone_stops_nobody() {
     let world = World::new("mounts");
     let engine = world.open(&[]);
-    let [own, placed, lost, idle] = ["own", "placed", "lost", "idle"].map(|v| volume(&engine, v, SIZE).name);
+    let [own, placed, lost, idle] =
+        ["own", "placed", "lost", "idle"].map(|v| volume(&engine, v, SIZE).name);
     let (place, gone) = (world.path("place"), world.path("gone"));
     let mut targets = BTreeMap::new();
-    for (volume, at) in [(&own, None), (&placed, Some(&place)), (&lost, Some(&gone)), (&idle, None)] {
+    for (volume, at) in [
+        (&own, None),
+        (&placed, Some(&place)),
+        (&lost, Some(&gone)),
+        (&idle, None),
+    ] {
         if let Some(at) = at {
             fs::create_dir(at).unwrap();
         }
@@ -412,8 +584,14 @@ fn wanted_mounts_come_back_and_a_place_that_is_gone_stops_nobody() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("volume lost is not mounted"), "{said:?}");
     for volume in [&own, &placed] {
-        assert_eq!(engine.volume(volume).unwrap().mountpoint.as_ref(), Some(&targets[volume]));
-        assert_eq!(fs::read(targets[volume].join("file")).unwrap(), volume.as_str().as_bytes());
+        assert_eq!(
+            engine.volume(volume).unwrap().mountpoint.as_ref(),
+            Some(&targets[volume])
+        );
+        assert_eq!(
+            fs::read(targets[volume].join("file")).unwrap(),
+            volume.as_str().as_bytes()
+        );
     }
     for volume in [&lost, &idle] {
         assert_eq!(engine.volume(volume).unwrap().mountpoint, None);
@@ -423,7 +601,10 @@ fn wanted_mounts_come_back_and_a_place_that_is_gone_stops_nobody() {
     engine.stop().unwrap();
     // A wanted mount is wanted after a stop, too.
     let engine = world.open(&[]);
-    assert_eq!(engine.volume(&own).unwrap().mountpoint.as_ref(), Some(&targets[&own]));
+    assert_eq!(
+        engine.volume(&own).unwrap().mountpoint.as_ref(),
+        Some(&targets[&own])
+    );
     engine.stop().unwrap();
 }
 
@@ -448,16 +629,27 @@ fn one_broken_volume_stops_no_other() {
         .into_iter()
         .map(|volume| (volume.name.to_string(), volume.state.as_str().to_owned()))
         .collect();
-    let expected = [("a", "ready"), ("b", "broken"), ("c", "ready")].map(|(n, s)| (n.to_owned(), s.to_owned()));
+    let expected = [("a", "ready"), ("b", "broken"), ("c", "ready")]
+        .map(|(n, s)| (n.to_owned(), s.to_owned()));
     assert_eq!(states, expected);
     for label in ["a", "c"] {
-        assert!(engine.volume(&name(label)).unwrap().mountpoint.is_some(), "{label}");
+        assert!(
+            engine.volume(&name(label)).unwrap().mountpoint.is_some(),
+            "{label}"
+        );
     }
     let found = engine.volume(&name("b")).unwrap();
     assert!(found.problem.is_some_and(|why| why.contains(device)));
     let (kind, words) = refusal(engine.mount_volume(&name("b"), None, &silent()));
-    assert_eq!((kind, words.contains("broken")), (Kind::Conflict, true), "{words}");
-    assert_eq!(refusal(engine.create_snapshot(&name("b"), None, &silent())).0, Kind::Conflict);
+    assert_eq!(
+        (kind, words.contains("broken")),
+        (Kind::Conflict, true),
+        "{words}"
+    );
+    assert_eq!(
+        refusal(engine.create_snapshot(&name("b"), None, &silent())).0,
+        Kind::Conflict
+    );
     volume(&engine, "d", SIZE);
     engine.stop().unwrap();
     // The other's device was not touched; once it is gone, the volume is well again.
@@ -478,7 +670,10 @@ fn a_transaction_id_that_nothing_explains_is_refused() {
     snapshot(&engine, "v", "s");
     drop(engine);
     let set = |transaction| {
-        let change = Change::SetTransaction { pool: pool.uuid, transaction: TransactionId(transaction) };
+        let change = Change::SetTransaction {
+            pool: pool.uuid,
+            transaction: TransactionId(transaction),
+        };
         world.catalog().apply(&[change]).unwrap();
     };
     for other in [7, 3, 1, 0] {
@@ -490,14 +685,29 @@ fn a_transaction_id_that_nothing_explains_is_refused() {
             let before = fs::read(&pool.metadata_device).unwrap();
             let (kind, words) = world.refused(&[]);
             assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
-            assert!(words.contains(&format!("is at transaction 2, the catalog at {other}")), "{words}");
+            assert!(
+                words.contains(&format!("is at transaction 2, the catalog at {other}")),
+                "{words}"
+            );
             assert!(words.contains("nothing was changed"), "{words}");
             if reboot {
-                assert!(fs::read(&pool.metadata_device).unwrap() == before, "the metadata was written");
+                assert!(
+                    fs::read(&pool.metadata_device).unwrap() == before,
+                    "the metadata was written"
+                );
             }
             let catalog = world.catalog();
-            assert_eq!((catalog.volumes().unwrap().len(), catalog.snapshots().unwrap().len()), (1, 1));
-            assert_eq!(catalog.pools().unwrap()[0].transaction, TransactionId(other));
+            assert_eq!(
+                (
+                    catalog.volumes().unwrap().len(),
+                    catalog.snapshots().unwrap().len()
+                ),
+                (1, 1)
+            );
+            assert_eq!(
+                catalog.pools().unwrap()[0].transaction,
+                TransactionId(other)
+            );
         }
         // As it was before the next round: active.
         set(2);
@@ -524,7 +734,13 @@ fn a_thin_device_that_is_missing_is_refused() {
         }
         let (kind, words) = world.refused(&[]);
         assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
-        assert!(words.contains(&format!("lacks thin devices that the catalog has: {}", lost.dev_id)), "{words}");
+        assert!(
+            words.contains(&format!(
+                "lacks thin devices that the catalog has: {}",
+                lost.dev_id
+            )),
+            "{words}"
+        );
     }
     assert_eq!(world.catalog().snapshots().unwrap().len(), 1);
 }
@@ -542,7 +758,10 @@ fn a_foreign_thin_device_is_left_alone() {
             sweep();
         }
         let engine = world.open(&[]);
-        assert_eq!(thin_ids(&engine), [made.dev_id.to_string(), "4711".to_owned()]);
+        assert_eq!(
+            thin_ids(&engine),
+            [made.dev_id.to_string(), "4711".to_owned()]
+        );
         drop(engine);
     }
 }
@@ -587,7 +806,10 @@ fn a_lost_catalog_formats_nothing() {
 /// The first 64 MiB: sparse files of 100 GiB are not read whole.
 fn head(file: &std::path::Path) -> Vec<u8> {
     let mut bytes = vec![0; 64 << 20];
-    let read = fs::File::open(file).unwrap().read_at(&mut bytes, 0).unwrap();
+    let read = fs::File::open(file)
+        .unwrap()
+        .read_at(&mut bytes, 0)
+        .unwrap();
     bytes.truncate(read);
     bytes
 }
@@ -596,7 +818,12 @@ fn head(file: &std::path::Path) -> Vec<u8> {
 fn hide_nothing(world: &World, hidden: &std::path::Path) {
     for entry in fs::read_dir(world.root()).unwrap() {
         let entry = entry.unwrap();
-        if entry.file_name().into_string().unwrap().starts_with("catalog.") {
+        if entry
+            .file_name()
+            .into_string()
+            .unwrap()
+            .starts_with("catalog.")
+        {
             fs::remove_file(entry.path()).unwrap();
         }
     }
@@ -616,7 +843,10 @@ fn a_first_start_cut_short_goes_on() {
     let unmade = || {
         let catalog = world.catalog();
         let record = catalog.pools().unwrap().remove(0);
-        let record = convoy_catalog::Pool { initialised: false, ..record };
+        let record = convoy_catalog::Pool {
+            initialised: false,
+            ..record
+        };
         catalog.apply(&[Change::PutPool(record)]).unwrap();
     };
     // Formatted, and nobody wrote that down.

@@ -1,6 +1,8 @@
 //! Volumes and snapshots through the library, on a real kernel.
 
-use crate::world::{World, dm_number, mount, name, noise, refusal, run, snapshot, thin_ids, volume, write_device};
+use crate::world::{
+    World, dm_number, mount, name, noise, refusal, run, snapshot, thin_ids, volume, write_device,
+};
 use convoy_engine::{CreateVolume, Created, Engine, Operation, SnapshotInfo, VolumeState};
 use convoy_fault::Kind;
 use convoy_units::Bytes;
@@ -27,8 +29,13 @@ impl ByHand {
         let pool = engine.info().unwrap().pool.name;
         let (sectors, id) = (snapshot.size.0 / 512, snapshot.dev_id);
         let table = format!("0 {sectors} thin {} {id}", dm_number(pool.as_str()));
-        run("dmsetup", &["create", "by-hand", "--readonly", "--table", &table]);
-        Self { node: "/dev/mapper/by-hand".into() }
+        run(
+            "dmsetup",
+            &["create", "by-hand", "--readonly", "--table", &table],
+        );
+        Self {
+            node: "/dev/mapper/by-hand".into(),
+        }
     }
 }
 
@@ -43,35 +50,70 @@ fn a_volume_lives_and_dies() {
     let world = World::new("life");
     let engine = world.open(&[]);
     let made = volume(&engine, "data", SIZE);
-    assert_eq!((made.state, made.size, made.filesystem.as_str()), (VolumeState::Ready, SIZE, "ext4"));
-    assert_eq!((made.driver.as_str(), made.mountpoint), ("devicemapper", None));
+    assert_eq!(
+        (made.state, made.size, made.filesystem.as_str()),
+        (VolumeState::Ready, SIZE, "ext4")
+    );
+    assert_eq!(
+        (made.driver.as_str(), made.mountpoint),
+        ("devicemapper", None)
+    );
     assert_eq!(made.uuid.get_version_num(), 7);
     assert_ne!(made.dev_id.get(), 0, "0 is kept back");
     let dm_uuid = format!("CONVOY-{}-{}", made.pool.simple(), made.uuid.simple());
-    let listed = run("dmsetup", &["info", "--columns", "--noheadings", "-o", "uuid"]).replace("CONVOY-", "\nCONVOY-");
+    let listed = run(
+        "dmsetup",
+        &["info", "--columns", "--noheadings", "-o", "uuid"],
+    )
+    .replace("CONVOY-", "\nCONVOY-");
     assert!(
-        listed.lines().any(|line| line.replace('-', "").trim() == dm_uuid.replace('-', "")),
+        listed
+            .lines()
+            .any(|line| line.replace('-', "").trim() == dm_uuid.replace('-', "")),
         "{listed} lacks {dm_uuid}"
     );
 
     let target = mount(&engine, "data");
     let mounted = convoy_mount::mounted_at(&target).unwrap().unwrap();
     assert_eq!(mounted.fs_type, "ext4");
-    assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "a new volume is empty: no lost+found");
+    assert_eq!(
+        fs::read_dir(&target).unwrap().count(),
+        0,
+        "a new volume is empty: no lost+found"
+    );
     fs::write(target.join("file"), "kept").unwrap();
-    assert_eq!(engine.volume(&name("data")).unwrap().mountpoint.as_deref(), Some(target.as_path()));
+    assert_eq!(
+        engine.volume(&name("data")).unwrap().mountpoint.as_deref(),
+        Some(target.as_path())
+    );
     engine.unmount_volume(&name("data"), &silent()).unwrap();
-    engine.unmount_volume(&name("data"), &silent()).expect("unmounting again changes nothing");
+    engine
+        .unmount_volume(&name("data"), &silent())
+        .expect("unmounting again changes nothing");
     assert_eq!(engine.volume(&name("data")).unwrap().mountpoint, None);
     let again = mount(&engine, "data");
     assert_eq!(fs::read(again.join("file")).unwrap(), b"kept");
     engine.unmount_volume(&name("data"), &silent()).unwrap();
 
     // Names of our own making, and the list by name.
-    let made = engine.create_volume(&CreateVolume { size: Some(SIZE), ..CreateVolume::default() }, &silent());
+    let made = engine.create_volume(
+        &CreateVolume {
+            size: Some(SIZE),
+            ..CreateVolume::default()
+        },
+        &silent(),
+    );
     let own = made.unwrap().into_inner().name;
-    assert!(own.as_str().starts_with("volume-") && own.as_str().len() == 23, "{own}");
-    let names: Vec<String> = engine.volumes().unwrap().into_iter().map(|v| v.name.to_string()).collect();
+    assert!(
+        own.as_str().starts_with("volume-") && own.as_str().len() == 23,
+        "{own}"
+    );
+    let names: Vec<String> = engine
+        .volumes()
+        .unwrap()
+        .into_iter()
+        .map(|v| v.name.to_string())
+        .collect();
     assert_eq!(names, ["data".to_owned(), own.to_string()]);
 
     for gone in ["data", own.as_str()] {
@@ -82,7 +124,11 @@ fn a_volume_lives_and_dies() {
     }
     assert_eq!(thin_ids(&engine), Vec::<String>::new());
     assert!(engine.volumes().unwrap().is_empty());
-    assert_eq!(fs::read_dir(world.root().join("mounts")).unwrap().count(), 0, "its own place is gone");
+    assert_eq!(
+        fs::read_dir(world.root().join("mounts")).unwrap().count(),
+        0,
+        "its own place is gone"
+    );
     engine.stop().unwrap();
 }
 
@@ -94,15 +140,39 @@ fn what_is_not_there_is_not_found() {
         assert_eq!(said.0, Kind::NotFound, "{}", said.1);
         assert!(said.1.contains(words), "{}", said.1);
     };
-    check(refusal(engine.volume(&name("no"))), "volume no doesn't exist");
-    check(refusal(engine.delete_volume(&name("no"), &silent())), "volume no doesn't exist");
-    check(refusal(engine.mount_volume(&name("no"), None, &silent())), "volume no doesn't exist");
-    check(refusal(engine.unmount_volume(&name("no"), &silent())), "volume no doesn't exist");
-    check(refusal(engine.create_snapshot(&name("no"), None, &silent())), "volume no doesn't exist");
-    check(refusal(engine.snapshots(Some(&name("no")))), "volume no doesn't exist");
+    check(
+        refusal(engine.volume(&name("no"))),
+        "volume no doesn't exist",
+    );
+    check(
+        refusal(engine.delete_volume(&name("no"), &silent())),
+        "volume no doesn't exist",
+    );
+    check(
+        refusal(engine.mount_volume(&name("no"), None, &silent())),
+        "volume no doesn't exist",
+    );
+    check(
+        refusal(engine.unmount_volume(&name("no"), &silent())),
+        "volume no doesn't exist",
+    );
+    check(
+        refusal(engine.create_snapshot(&name("no"), None, &silent())),
+        "volume no doesn't exist",
+    );
+    check(
+        refusal(engine.snapshots(Some(&name("no")))),
+        "volume no doesn't exist",
+    );
     check(refusal(engine.snapshot(&name("no"))), "snapshot no");
-    check(refusal(engine.delete_snapshot(&name("no"), &silent())), "snapshot no");
-    check(refusal(engine.create_backup(&name("no"), &world.dest(), &silent())), "snapshot no");
+    check(
+        refusal(engine.delete_snapshot(&name("no"), &silent())),
+        "snapshot no",
+    );
+    check(
+        refusal(engine.create_backup(&name("no"), &world.dest(), &silent())),
+        "snapshot no",
+    );
     engine.stop().unwrap();
 }
 
@@ -130,22 +200,46 @@ fn taken_names_and_wrong_sizes_are_refused_before_anything_is_touched() {
     assert!(words.contains("Snapshot name s already exists"), "{words}");
     // A snapshot's name is unique in the daemon, not in its volume.
     volume(&engine, "w", SIZE);
-    assert_eq!(refusal(engine.create_snapshot(&name("w"), Some(&name("s")), &silent())).0, Kind::Conflict);
+    assert_eq!(
+        refusal(engine.create_snapshot(&name("w"), Some(&name("s")), &silent())).0,
+        Kind::Conflict
+    );
     engine.delete_volume(&name("w"), &silent()).unwrap();
 
     let block = 2 << 20;
-    for size in [1, 512, block - 1, block + 512, SIZE.0 + 1, u64::MAX, 1 << 63] {
+    for size in [
+        1,
+        512,
+        block - 1,
+        block + 512,
+        SIZE.0 + 1,
+        u64::MAX,
+        1 << 63,
+    ] {
         let (kind, words) = refusal(create("x", size));
         assert_eq!(kind, Kind::Invalid, "{size}: {words}");
     }
     let (_, words) = refusal(create("x", block + 1));
-    assert!(words.contains("multiple of block size, 2097152 bytes"), "{words}");
+    assert!(
+        words.contains("multiple of block size, 2097152 bytes"),
+        "{words}"
+    );
     assert!(words.contains("the next one is 4194304"), "{words}");
     let other = |request: CreateVolume| refusal(engine.create_volume(&request, &silent()));
-    let driver = CreateVolume { driver: Some("vfs".into()), ..CreateVolume::default() };
+    let driver = CreateVolume {
+        driver: Some("vfs".into()),
+        ..CreateVolume::default()
+    };
     let (kind, words) = other(driver);
-    assert_eq!((kind, words.contains("Cannot find driver vfs")), (Kind::Invalid, true), "{words}");
-    let fs = CreateVolume { filesystem: Some("ntfs".into()), ..CreateVolume::default() };
+    assert_eq!(
+        (kind, words.contains("Cannot find driver vfs")),
+        (Kind::Invalid, true),
+        "{words}"
+    );
+    let fs = CreateVolume {
+        filesystem: Some("ntfs".into()),
+        ..CreateVolume::default()
+    };
     assert_eq!(other(fs).0, Kind::Invalid);
     let after = (engine.info().unwrap().pool.transaction.0, thin_ids(&engine));
     // Volume w came and went.
@@ -159,14 +253,22 @@ fn an_operation_repeated_is_not_done_twice() {
     let world = World::new("repeated");
     let engine = world.open(&[]);
     let op = silent();
-    let request = CreateVolume { name: Some(name("v")), size: Some(SIZE), ..CreateVolume::default() };
+    let request = CreateVolume {
+        name: Some(name("v")),
+        size: Some(SIZE),
+        ..CreateVolume::default()
+    };
     let first = engine.create_volume(&request, &op).unwrap();
     assert!(matches!(first, Created::New(_)));
     let second = engine.create_volume(&request, &op).unwrap();
     assert!(matches!(second, Created::Unchanged(_)));
     assert_eq!(first.into_inner().uuid, second.into_inner().uuid);
     let op = silent();
-    let snap = |op| engine.create_snapshot(&name("v"), Some(&name("s")), op).unwrap();
+    let snap = |op| {
+        engine
+            .create_snapshot(&name("v"), Some(&name("s")), op)
+            .unwrap()
+    };
     assert!(matches!(snap(&op), Created::New(_)));
     assert!(matches!(snap(&op), Created::Unchanged(_)));
     assert_eq!(engine.snapshots(None).unwrap().len(), 1);
@@ -177,13 +279,19 @@ fn an_operation_repeated_is_not_done_twice() {
 fn a_default_volume_is_thin_and_its_clones_can_be_told_apart() {
     let world = World::new("default");
     let engine = world.open(&[]);
-    let made = engine.create_volume(&CreateVolume::default(), &silent()).unwrap().into_inner();
+    let made = engine
+        .create_volume(&CreateVolume::default(), &silent())
+        .unwrap()
+        .into_inner();
     assert_eq!(made.size, Bytes::gib(100));
     let mapped = engine.volume(&made.name).unwrap().mapped.unwrap();
     println!("a new ext4 volume of 100 GiB maps {mapped}");
     assert!(mapped <= Bytes::mib(50), "{mapped}");
     let features = run("dumpe2fs", &["-h", made.device.to_str().unwrap()]);
-    let features = features.lines().find(|line| line.starts_with("Filesystem features")).unwrap();
+    let features = features
+        .lines()
+        .find(|line| line.starts_with("Filesystem features"))
+        .unwrap();
     assert!(features.contains("metadata_csum_seed"), "{features}");
     engine.stop().unwrap();
 }
@@ -197,7 +305,10 @@ fn a_mounted_volume_is_not_deleted() {
     fs::write(target.join("file"), "kept").unwrap();
     let (kind, words) = refusal(engine.delete_volume(&name("v"), &silent()));
     assert_eq!(kind, Kind::Busy, "{words}");
-    assert!(words.contains("Cannot delete volume v, it hasn't been umounted"), "{words}");
+    assert!(
+        words.contains("Cannot delete volume v, it hasn't been umounted"),
+        "{words}"
+    );
     assert!(words.contains(target.to_str().unwrap()), "{words}");
     assert_eq!(fs::read(target.join("file")).unwrap(), b"kept");
     // A place that we did not choose and do not know of counts as well.
@@ -205,8 +316,14 @@ fn a_mounted_volume_is_not_deleted() {
     let beside = world.path("beside");
     fs::create_dir(&beside).unwrap();
     let device = engine.volume(&name("v")).unwrap().device;
-    run("mount", &[device.to_str().unwrap(), beside.to_str().unwrap()]);
-    assert_eq!(refusal(engine.delete_volume(&name("v"), &silent())).0, Kind::Busy);
+    run(
+        "mount",
+        &[device.to_str().unwrap(), beside.to_str().unwrap()],
+    );
+    assert_eq!(
+        refusal(engine.delete_volume(&name("v"), &silent())).0,
+        Kind::Busy
+    );
     assert_eq!(fs::read(beside.join("file")).unwrap(), b"kept");
     run("umount", &[beside.to_str().unwrap()]);
     engine.delete_volume(&name("v"), &silent()).unwrap();
@@ -223,28 +340,50 @@ fn a_volume_is_mounted_at_one_place() {
     for place in [&here, &there] {
         fs::create_dir(place).unwrap();
     }
-    let at = |volume: &str, place: &Path| engine.mount_volume(&name(volume), Some(place), &silent());
+    let at =
+        |volume: &str, place: &Path| engine.mount_volume(&name(volume), Some(place), &silent());
     let first = at("v", &there).unwrap();
     assert_eq!(first.mountpoint.as_deref(), Some(there.as_path()));
-    assert_eq!(at("v", &there).unwrap().mountpoint, first.mountpoint, "again is no change");
+    assert_eq!(
+        at("v", &there).unwrap().mountpoint,
+        first.mountpoint,
+        "again is no change"
+    );
     let entries = |place: &Path| {
         let mounts = convoy_mount::mounts().unwrap();
-        mounts.into_iter().filter(|mount| mount.target == place).count()
+        mounts
+            .into_iter()
+            .filter(|mount| mount.target == place)
+            .count()
     };
     assert_eq!(entries(&there), 1);
     let (kind, words) = refusal(at("v", &here));
     assert_eq!(kind, Kind::Conflict, "{words}");
     assert!(words.contains("was already mounted at"), "{words}");
     let (kind, words) = refusal(engine.mount_volume(&name("v"), None, &silent()));
-    assert_eq!(kind, Kind::Conflict, "the default place is another one too: {words}");
+    assert_eq!(
+        kind,
+        Kind::Conflict,
+        "the default place is another one too: {words}"
+    );
     let (kind, words) = refusal(at("w", &there));
     assert_eq!(kind, Kind::Conflict, "{words}");
     // Through a symbolic link it is the same place.
     std::os::unix::fs::symlink(&there, world.path("link")).unwrap();
-    assert_eq!(at("v", &world.path("link")).unwrap().mountpoint, first.mountpoint);
-    for (wrong, why) in [(Path::new("relative"), "absolute"), (&world.path("no"), "No such file")] {
+    assert_eq!(
+        at("v", &world.path("link")).unwrap().mountpoint,
+        first.mountpoint
+    );
+    for (wrong, why) in [
+        (Path::new("relative"), "absolute"),
+        (&world.path("no"), "No such file"),
+    ] {
         let (kind, words) = refusal(at("w", wrong));
-        assert_eq!((kind, words.contains(why)), (Kind::Invalid, true), "{words}");
+        assert_eq!(
+            (kind, words.contains(why)),
+            (Kind::Invalid, true),
+            "{words}"
+        );
     }
     fs::write(world.path("file"), "").unwrap();
     assert_eq!(refusal(at("w", &world.path("file"))).0, Kind::Invalid);
@@ -265,7 +404,10 @@ fn a_volume_whose_name_begins_anothers_is_itself() {
     fs::write(target.join("file"), "kept").unwrap();
     assert_eq!(engine.volume(&name("vol1")).unwrap().mountpoint, None);
     engine.unmount_volume(&name("vol1"), &silent()).unwrap();
-    assert_eq!(engine.volume(&name("vol10")).unwrap().mountpoint.as_deref(), Some(target.as_path()));
+    assert_eq!(
+        engine.volume(&name("vol10")).unwrap().mountpoint.as_deref(),
+        Some(target.as_path())
+    );
     let other = mount(&engine, "vol1");
     assert_ne!(other, target);
     assert!(!other.join("file").exists());
@@ -300,11 +442,16 @@ fn deletion_gives_the_space_back() {
     write_device(&made.device, 128 << 20, &noise(3, 16 << 20));
     engine.delete_volume(&name("v"), &silent()).unwrap();
     let end = taken();
-    println!("data file: {empty} empty, {full} full, {less} without the snapshot, {end} at the end");
+    println!(
+        "data file: {empty} empty, {full} full, {less} without the snapshot, {end} at the end"
+    );
     assert!(end <= empty + (4 << 20), "{empty} {end}");
     let pool = engine.info().unwrap().pool;
     assert_eq!(pool.data_used, Bytes(0));
-    assert!(engine.snapshots(None).unwrap().is_empty(), "its snapshots went with it");
+    assert!(
+        engine.snapshots(None).unwrap().is_empty(),
+        "its snapshots went with it"
+    );
     engine.stop().unwrap();
 }
 
@@ -321,16 +468,28 @@ fn who_holds_a_volume_is_named_and_it_stays() {
         .unwrap();
     let named = format!("sleep (pid {}", sleeper.id());
     let (kind, words) = refusal(engine.delete_volume(&name("v"), &silent()));
-    assert_eq!((kind, words.contains(&named)), (Kind::Busy, true), "{words}");
+    assert_eq!(
+        (kind, words.contains(&named)),
+        (Kind::Busy, true),
+        "{words}"
+    );
     assert_eq!(engine.volume(&name("v")).unwrap().state, VolumeState::Ready);
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
 
     let target = mount(&engine, "v");
-    let mut sleeper = Command::new("sleep").arg("600").current_dir(&target).spawn().unwrap();
+    let mut sleeper = Command::new("sleep")
+        .arg("600")
+        .current_dir(&target)
+        .spawn()
+        .unwrap();
     let named = format!("sleep (pid {}", sleeper.id());
     let (kind, words) = refusal(engine.unmount_volume(&name("v"), &silent()));
-    assert_eq!((kind, words.contains(&named)), (Kind::Busy, true), "{words}");
+    assert_eq!(
+        (kind, words.contains(&named)),
+        (Kind::Busy, true),
+        "{words}"
+    );
     assert_eq!(engine.volume(&name("v")).unwrap().mountpoint, Some(target));
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
@@ -348,8 +507,15 @@ fn snapshots_are_made_listed_and_deleted() {
     let content = noise(1, 4 << 20);
     write_device(&made.device, 64 << 20, &content);
     // Unmounted, and with a name of our own making.
-    let own = engine.create_snapshot(&name("v"), None, &silent()).unwrap().into_inner();
-    assert!(own.name.as_str().starts_with("snapshot-") && own.name.as_str().len() == 25, "{}", own.name);
+    let own = engine
+        .create_snapshot(&name("v"), None, &silent())
+        .unwrap()
+        .into_inner();
+    assert!(
+        own.name.as_str().starts_with("snapshot-") && own.name.as_str().len() == 25,
+        "{}",
+        own.name
+    );
     write_device(&made.device, 64 << 20, &noise(2, 4 << 20));
     snapshot(&engine, "w", "z");
     let last = snapshot(&engine, "v", "a");
@@ -367,13 +533,22 @@ fn snapshots_are_made_listed_and_deleted() {
     {
         let device = ByHand::new(&engine, &own);
         let mut found = vec![0; 4 << 20];
-        fs::File::open(&device.node).unwrap().read_exact_at(&mut found, 64 << 20).unwrap();
+        fs::File::open(&device.node)
+            .unwrap()
+            .read_exact_at(&mut found, 64 << 20)
+            .unwrap();
         assert!(found == content, "a snapshot is what was");
     }
     engine.delete_snapshot(&name("v@a"), &silent()).unwrap();
-    engine.delete_snapshot(&name(own.name.as_str()), &silent()).unwrap();
+    engine
+        .delete_snapshot(&name(own.name.as_str()), &silent())
+        .unwrap();
     assert_eq!(names(Some("v")), Vec::<String>::new());
-    assert_eq!(thin_ids(&engine).len(), 3, "two volumes, and the other's snapshot");
+    assert_eq!(
+        thin_ids(&engine).len(),
+        3,
+        "two volumes, and the other's snapshot"
+    );
     engine.stop().unwrap();
 }
 
@@ -408,7 +583,8 @@ fn a_snapshot_under_writes_is_clean_and_has_all_that_was_durable() {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
-                file.write_all_at(&noise(at, 1 << 16), (at % 512) << 16).unwrap();
+                file.write_all_at(&noise(at, 1 << 16), (at % 512) << 16)
+                    .unwrap();
             }
         });
         while durable.load(Ordering::SeqCst) < 3 {
@@ -426,22 +602,43 @@ fn a_snapshot_under_writes_is_clean_and_has_all_that_was_durable() {
     let mut holds: Vec<Duration> = taken.iter().map(|(made, ..)| made.hold.unwrap()).collect();
     for (made, _, whole) in &taken {
         let hold = made.hold.unwrap();
-        assert!(hold > Duration::ZERO && hold <= *whole, "{hold:?} of {whole:?}");
+        assert!(
+            hold > Duration::ZERO && hold <= *whole,
+            "{hold:?} of {whole:?}"
+        );
     }
     holds.sort();
     let (median, most) = (holds[holds.len() / 2], holds[holds.len() - 1]);
-    println!("MEASURED hold time of {} snapshots under writes: median {median:?}, most {most:?}", holds.len());
+    println!(
+        "MEASURED hold time of {} snapshots under writes: median {median:?}, most {most:?}",
+        holds.len()
+    );
     assert!(most < Duration::from_secs(2), "{most:?}");
-    assert!(taken.last().unwrap().1 > taken[0].1, "the writer went on between snapshots");
+    assert!(
+        taken.last().unwrap().1 > taken[0].1,
+        "the writer went on between snapshots"
+    );
     for (made, before, _) in [&taken[0], &taken[6], &taken[11]] {
         let device = ByHand::new(&engine, made);
         run("e2fsck", &["-f", "-n", device.node.to_str().unwrap()]);
         let beside = world.path("beside");
         fs::create_dir_all(&beside).unwrap();
-        run("mount", &["-o", "ro,noload", device.node.to_str().unwrap(), beside.to_str().unwrap()]);
+        run(
+            "mount",
+            &[
+                "-o",
+                "ro,noload",
+                device.node.to_str().unwrap(),
+                beside.to_str().unwrap(),
+            ],
+        );
         for number in 0..*before {
             let found = fs::read(beside.join(format!("file-{number}"))).unwrap();
-            assert!(found == noise(number, 40_000), "file {number} of {before} in {}", made.name);
+            assert!(
+                found == noise(number, 40_000),
+                "file {number} of {before} in {}",
+                made.name
+            );
         }
         run("umount", &[beside.to_str().unwrap()]);
     }
@@ -459,17 +656,45 @@ fn a_snapshot_that_fails_leaves_the_volume_running_and_nothing_behind() {
     let pool = engine.info().unwrap().pool;
     // Somebody else took the number that comes next.
     let next = made.dev_id.get() + 1;
-    run("dmsetup", &["message", pool.name.as_str(), "0", &format!("create_thin {next}")]);
+    run(
+        "dmsetup",
+        &[
+            "message",
+            pool.name.as_str(),
+            "0",
+            &format!("create_thin {next}"),
+        ],
+    );
     let (kind, words) = refusal(engine.create_snapshot(&name("v"), Some(&name("s")), &silent()));
     println!("{kind}: {words}");
-    let dm_name = made.device.file_name().unwrap().to_str().unwrap().to_owned();
-    let state = run("dmsetup", &["info", "--columns", "--noheadings", "-o", "suspended", &dm_name]);
+    let dm_name = made
+        .device
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let state = run(
+        "dmsetup",
+        &[
+            "info",
+            "--columns",
+            "--noheadings",
+            "-o",
+            "suspended",
+            &dm_name,
+        ],
+    );
     assert_eq!(state.trim(), "Active");
     fs::write(target.join("file"), "still here").unwrap();
     run("sync", &["--file-system", target.to_str().unwrap()]);
     assert!(engine.snapshots(None).unwrap().is_empty());
     assert_eq!(engine.info().unwrap().pool.transaction, pool.transaction);
-    assert_eq!(thin_ids(&engine), [made.dev_id.to_string(), next.to_string()], "what was not ours is left alone");
+    assert_eq!(
+        thin_ids(&engine),
+        [made.dev_id.to_string(), next.to_string()],
+        "what was not ours is left alone"
+    );
     // The number is not tried again.
     let taken = snapshot(&engine, "v", "s");
     assert_eq!(taken.dev_id.get(), next + 1);
@@ -524,7 +749,10 @@ fn many_at_once_do_not_disturb_one_another() {
     assert_eq!(thin_ids(&engine).len(), 12);
     for (thread, volume) in engine.volumes().unwrap().iter().enumerate() {
         let mut found = vec![0; 1 << 20];
-        fs::File::open(&volume.device).unwrap().read_exact_at(&mut found, 32 << 20).unwrap();
+        fs::File::open(&volume.device)
+            .unwrap()
+            .read_exact_at(&mut found, 32 << 20)
+            .unwrap();
         assert!(found == noise(thread as u64, 1 << 20), "{}", volume.name);
     }
     engine.stop().unwrap();

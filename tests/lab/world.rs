@@ -32,7 +32,10 @@ impl World {
     /// Cleans up after whatever ran before, and makes an empty folder.
     pub(crate) fn new(test: &str) -> Self {
         sweep();
-        if convoy_mount::mounted_at(Path::new(SCRATCH)).unwrap().is_none() {
+        if convoy_mount::mounted_at(Path::new(SCRATCH))
+            .unwrap()
+            .is_none()
+        {
             fs::create_dir_all(SCRATCH).unwrap();
             run("mkfs.ext4", &["-q", "-F", &disk(0)]);
             run("mount", &[&disk(0), SCRATCH]);
@@ -66,8 +69,10 @@ impl World {
 
     /// What to open an engine with, driver options as on the command line.
     pub(crate) fn config(&self, options: &[(&str, &str)]) -> Config {
-        let options: Vec<(String, String)> =
-            options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let options: Vec<(String, String)> = options
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let mut config = Config::new(self.root());
         config.pool = pool_options(&options).unwrap();
         config
@@ -104,14 +109,21 @@ impl World {
 /// Attaches a file as a loop device.
 pub(crate) fn attach(file: &Path) -> String {
     let file = file.to_str().unwrap();
-    run("losetup", &["--find", "--show", "--direct-io=on", file]).trim().to_owned()
+    run("losetup", &["--find", "--show", "--direct-io=on", file])
+        .trim()
+        .to_owned()
 }
 
 /// The kind and all the words of a failure.
 #[track_caller]
 pub(crate) fn refusal<T>(result: Result<T, convoy_engine::Error>) -> (Kind, String) {
-    let Err(error) = result else { panic!("it was not refused") };
-    let hint = error.hint().map(|hint| format!(" [{hint}]")).unwrap_or_default();
+    let Err(error) = result else {
+        panic!("it was not refused")
+    };
+    let hint = error
+        .hint()
+        .map(|hint| format!(" [{hint}]"))
+        .unwrap_or_default();
     (error.kind(), convoy_fault::chain(&error) + &hint)
 }
 
@@ -211,7 +223,16 @@ pub(crate) fn run(program: &str, words: &[&str]) -> String {
 
 /// The number of a device-mapper device, as tables name it.
 pub(crate) fn dm_number(name: &str) -> String {
-    let columns = ["info", "--columns", "--noheadings", "--separator", ":", "-o", "major,minor", name];
+    let columns = [
+        "info",
+        "--columns",
+        "--noheadings",
+        "--separator",
+        ":",
+        "-o",
+        "major,minor",
+        name,
+    ];
     run("dmsetup", &columns).trim().to_owned()
 }
 
@@ -222,9 +243,13 @@ pub(crate) fn thin_ids(engine: &Engine) -> Vec<String> {
     message("reserve_metadata_snap");
     let metadata = run("dmsetup", &["table", pool.as_str()]);
     let number = metadata.split_whitespace().nth(3).unwrap().to_owned();
-    let node = fs::canonicalize(format!("/dev/block/{number}"))
-        .unwrap_or_else(|_| PathBuf::from(format!("/dev/loop{}", number.split(':').nth(1).unwrap())));
-    let listed = run("thin_ls", &["--no-headers", "-m", "-o", "DEV", node.to_str().unwrap()]);
+    let node = fs::canonicalize(format!("/dev/block/{number}")).unwrap_or_else(|_| {
+        PathBuf::from(format!("/dev/loop{}", number.split(':').nth(1).unwrap()))
+    });
+    let listed = run(
+        "thin_ls",
+        &["--no-headers", "-m", "-o", "DEV", node.to_str().unwrap()],
+    );
     message("release_metadata_snap");
     listed.split_whitespace().map(str::to_owned).collect()
 }
@@ -245,6 +270,9 @@ pub(crate) fn sweep() {
             let _removed = control.remove(&device.name);
         }
     }
-    assert!(control.list().unwrap().is_empty(), "devices that cannot be removed");
+    assert!(
+        control.list().unwrap().is_empty(),
+        "devices that cannot be removed"
+    );
     run("losetup", &["--detach-all"]);
 }

@@ -50,6 +50,7 @@ pub fn restore(
         observer,
         chunks: 0,
         written: 0,
+        passed: 0,
     };
     let chunks = chunks_of(size.0, repository.chunk_size().0);
     walk(
@@ -78,10 +79,14 @@ struct Restoring<'a> {
     observer: &'a dyn Observer,
     chunks: u64,
     written: u64,
+    /// Bytes of the volume before this leaf, and of the chunks in it that are done: a leaf's chunks come
+    /// in the order they are stored in, and a leaf is too large to be told of at its end alone.
+    passed: u64,
 }
 
 impl Restoring<'_> {
     fn leaf(&mut self, first: u64, ids: &[Option<BlobId>]) -> Result<(), Error> {
+        self.passed = byte_range(self.repository, self.backup, &(first..first)).begin;
         let wanted = wanted(first, ids);
         let mut failure = None;
         let repository = self.repository;
@@ -126,6 +131,8 @@ impl Restoring<'_> {
             .map_err(|source| Error::Write { range, source })?;
         self.chunks += 1;
         self.written += range.len().0;
+        self.passed += range.len().0;
+        self.observer.progress(Bytes(self.passed), self.backup.volume_size);
         Ok(())
     }
 
