@@ -81,11 +81,7 @@ impl Daemon {
         while !self.words().contains("convoyd: ready on") {
             let gone = self.child.try_wait().unwrap();
             assert!(gone.is_none(), "{gone:?}: {}", self.words());
-            assert!(
-                begin.elapsed() < Duration::from_secs(60),
-                "{}",
-                self.words()
-            );
+            assert!(begin.elapsed() < Duration::from_mins(1), "{}", self.words());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -467,7 +463,6 @@ fn names_and_bodies_are_checked_at_the_socket() {
         r#"{"name":7}"#,
         r#"{"name":"a","size":1}"#,
         "{",
-        "",
         "null",
     ] {
         let (status, answer) = ask("POST", "/v1/volumes", body);
@@ -721,7 +716,7 @@ fn a_dropped_connection_cancels_nothing() {
         if said.stdout.contains("\"ready\"") {
             break;
         }
-        assert!(begin.elapsed() < Duration::from_secs(60), "{said:?}");
+        assert!(begin.elapsed() < Duration::from_mins(1), "{said:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
     let back = daemon.json(&["inspect", "back"]);

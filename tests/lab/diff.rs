@@ -53,17 +53,29 @@ impl History {
     /// Writes and discards on one device: runs and scattered blocks.
     fn change(&mut self, pool: &Pool, n: u64) {
         let size = Sectors(BLOCKS * BLOCK / 512);
-        let spec = ThinSpec { uuid: uuid(n), dev_id: id(n), size, read_only: false };
+        let spec = ThinSpec {
+            uuid: uuid(n),
+            dev_id: id(n),
+            size,
+            read_only: false,
+        };
         let node = pool.activate_thin(&spec).unwrap().node;
         let file = fs::OpenOptions::new().write(true).open(&node).unwrap();
         for _ in 0..self.choice.below(24) {
             let begin = self.choice.below(BLOCKS);
-            let len = if self.choice.below(4) == 0 { self.choice.below(160) + 1 } else { 1 };
+            let len = if self.choice.below(4) == 0 {
+                self.choice.below(160) + 1
+            } else {
+                1
+            };
             let end = (begin + len).min(BLOCKS);
             let model = self.devices.get_mut(&n).unwrap();
             if self.choice.below(4) == 0 {
                 file.sync_all().unwrap();
-                let range = ByteRange { begin: begin * BLOCK, end: end * BLOCK };
+                let range = ByteRange {
+                    begin: begin * BLOCK,
+                    end: end * BLOCK,
+                };
                 blockdev::discard(&node, range).unwrap();
                 model.retain(|block, _| !(begin..end).contains(block));
                 continue;
@@ -71,7 +83,8 @@ impl History {
             for block in begin..end {
                 self.writes += 1;
                 model.insert(block, self.writes);
-                file.write_all_at(&noise(self.writes, 512), block * BLOCK).unwrap();
+                file.write_all_at(&noise(self.writes, 512), block * BLOCK)
+                    .unwrap();
             }
         }
         file.sync_all().unwrap();
@@ -126,7 +139,11 @@ fn ours<S: BlockSource>(view: &View<S>, left: u64, right: u64, include_same: boo
             DeltaKind::Same => "same",
         };
         for block in delta.range.begin.0..delta.range.end.0 {
-            assert_eq!(answer.insert(block, kind), None, "block {block} is told twice");
+            assert_eq!(
+                answer.insert(block, kind),
+                None,
+                "block {block} is told twice"
+            );
         }
     }
     diff.finish().unwrap();
@@ -142,9 +159,16 @@ fn thin_delta(metadata: &Path, held: bool, left: u64, right: u64) -> Answer {
     words.push(metadata.to_str().unwrap());
     let mut answer = Answer::new();
     for line in run("thin_delta", &words).lines() {
-        let Some(element) = line.trim().strip_prefix('<') else { continue };
+        let Some(element) = line.trim().strip_prefix('<') else {
+            continue;
+        };
         let kinds = ["same", "different", "left_only", "right_only"];
-        let Some(kind) = kinds.into_iter().find(|kind| element.starts_with(&format!("{kind} "))) else { continue };
+        let Some(kind) = kinds
+            .into_iter()
+            .find(|kind| element.starts_with(&format!("{kind} ")))
+        else {
+            continue;
+        };
         let number = |key: &str| -> u64 {
             let (_, rest) = element.split_once(&format!("{key}=\"")).unwrap();
             rest.split_once('"').unwrap().0.parse().unwrap()
@@ -159,19 +183,44 @@ fn thin_delta(metadata: &Path, held: bool, left: u64, right: u64) -> Answer {
 /// Some pairs, either way round, never the same device twice.
 fn pairs(history: &mut History) -> Vec<(u64, u64)> {
     let ids: Vec<u64> = history.devices.keys().copied().collect();
-    let all: Vec<(u64, u64)> = ids.iter().flat_map(|a| ids.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b).collect();
-    (0..4).map(|_| all[usize::try_from(history.choice.below(all.len() as u64)).unwrap()]).collect()
+    let all: Vec<(u64, u64)> = ids
+        .iter()
+        .flat_map(|a| ids.iter().map(|b| (*a, *b)))
+        .filter(|(a, b)| a != b)
+        .collect();
+    (0..4)
+        .map(|_| all[usize::try_from(history.choice.below(all.len() as u64)).unwrap()])
+        .collect()
 }
 
 #[track_caller]
-fn check<S: BlockSource>(history: &History, view: &View<S>, metadata: &Path, held: bool, seed: u64, pair: (u64, u64)) {
+fn check<S: BlockSource>(
+    history: &History,
+    view: &View<S>,
+    metadata: &Path,
+    held: bool,
+    seed: u64,
+    pair: (u64, u64),
+) {
     let (left, right) = pair;
     let expected = history.expected(left, right);
     let what = format!("seed {seed}, {left} and {right}, held {held}");
-    assert!(thin_delta(metadata, held, left, right) == expected, "{what}: thin_delta and the model");
-    assert!(ours(view, left, right, true) == expected, "{what}: ours and the model");
-    let changed: Answer = expected.into_iter().filter(|(_, kind)| *kind != "same").collect();
-    assert!(ours(view, left, right, false) == changed, "{what}: ours without the same, and the model");
+    assert!(
+        thin_delta(metadata, held, left, right) == expected,
+        "{what}: thin_delta and the model"
+    );
+    assert!(
+        ours(view, left, right, true) == expected,
+        "{what}: ours and the model"
+    );
+    let changed: Answer = expected
+        .into_iter()
+        .filter(|(_, kind)| *kind != "same")
+        .collect();
+    assert!(
+        ours(view, left, right, false) == changed,
+        "{what}: ours without the same, and the model"
+    );
 }
 
 #[test]
@@ -195,7 +244,11 @@ fn ours_is_the_models_and_thin_deltas_after_random_histories() {
         let pool = activate();
         pool.create_thin(id(1)).unwrap();
         let devices = BTreeMap::from([(1, Model::new())]);
-        let mut history = History { devices, choice: Choice(seed), writes: 0 };
+        let mut history = History {
+            devices,
+            choice: Choice(seed),
+            writes: 0,
+        };
         history.change(&pool, 1);
         for _ in 0..10 {
             history.step(&pool);

@@ -104,7 +104,7 @@ fn check(test: &str, sectors: &str) {
     // A discarded block that fills whole chunks is a hole that need not be read; where it shares a chunk
     // with others, that chunk is read.
     let mut expected = closure(&changed, block);
-    if freed > 0 && block % CHUNK != 0 {
+    if freed > 0 && !block.is_multiple_of(CHUNK) {
         let mut with_hole = changed.to_vec();
         with_hole.push(hole);
         let whole = (range.begin.next_multiple_of(CHUNK)..range.end)

@@ -19,6 +19,8 @@ mod pool_rules;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod volumes;
 #[cfg(test)]
 mod world;

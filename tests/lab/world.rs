@@ -14,6 +14,8 @@ use std::process::Command;
 
 /// Where the scratch filesystem of this guest is mounted.
 const SCRATCH: &str = "/mnt/lab";
+/// The daemon's default root, which a test may mount something on.
+const ROOT: &str = "/var/lib/convoy";
 
 /// A scratch disk of this guest, by its number from 0: `cargo xtask test` says where they are.
 pub(crate) fn disk(number: usize) -> String {
@@ -256,11 +258,13 @@ pub(crate) fn thin_ids(engine: &Engine) -> Vec<String> {
 
 /// What a reboot takes down: mounts below the scratch folder, device-mapper devices, loop devices.
 pub(crate) fn sweep() {
-    let mut mounts = convoy_mount::mounts().unwrap();
-    let ours = |target: &Path| target.starts_with(SCRATCH) || target.starts_with("/var/lib/convoy");
-    mounts.retain(|m| ours(&m.target) && m.target != Path::new(SCRATCH));
-    for mount in mounts.iter().rev() {
-        run("umount", &[mount.target.to_str().unwrap()]);
+    let mounted_below = |place: &str| {
+        let mut mounts = convoy_mount::mounts().unwrap();
+        mounts.retain(|m| m.target.starts_with(place) && m.target != Path::new(place));
+        mounts.into_iter().rev().map(|m| m.target)
+    };
+    for target in mounted_below(ROOT).chain(mounted_below(SCRATCH)) {
+        run("umount", &[target.to_str().unwrap()]);
     }
     let control = KernelControl::open().unwrap();
     // Thin devices hold their pool: whatever cannot go in one round goes in the next.
@@ -270,9 +274,10 @@ pub(crate) fn sweep() {
             let _removed = control.remove(&device.name);
         }
     }
-    assert!(
-        control.list().unwrap().is_empty(),
-        "devices that cannot be removed"
-    );
+    let left = control.list().unwrap();
+    assert!(left.is_empty(), "devices that cannot be removed: {left:?}");
     run("losetup", &["--detach-all"]);
+    if convoy_mount::mounted_at(Path::new(ROOT)).unwrap().is_some() {
+        run("umount", &[ROOT]);
+    }
 }
