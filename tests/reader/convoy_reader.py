@@ -27,6 +27,7 @@ MAX_SEGMENT_PACKS, MAX_RECORDS = 1 << 16, 1 << 20
 MAX_NODE = 16 + 4 * 512 + 32 * 1024
 MAX_SEGMENT = 64 + 44 * MAX_SEGMENT_PACKS + 1024 + 44 * MAX_RECORDS
 FANOUT, MAX_SLOTS, COMMIT_WINDOW = 1024, 1 << 48, 1 << 20
+MAX_DEPTH = 32
 CHUNK, NODE = 0, 1
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HEX64, SESSION = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
@@ -117,16 +118,60 @@ class Store:
 
 # ------------------------------------------------------------- JSON, types
 
-def parse_json(data):
-    """A JSON object, or `ValueError`."""
-    def constant(name):
-        raise ValueError(f"{name} is not JSON")
+def not_json(name):
+    """`NaN` and the like."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_int(text):
+    """An integer; `-0` is none, and what no double can hold is refused."""
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=constant)
+        float(int(text))
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error
+    return -0.0 if text == "-0" else int(text)
+
+
+def json_float(text):
+    """Another number."""
+    if float(text) in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large")
+    return float(text)
+
+
+def json_object(pairs):
+    """An object whose names occur once each."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return fields
+
+
+def check_json(value, depth=0):
+    """§5.1: depth, and strings that are Unicode; else `ValueError`."""
+    if isinstance(value, str):
+        value.encode("utf-8")  # a lone surrogate is a `ValueError`
+    elif isinstance(value, (dict, list)):
+        if depth == MAX_DEPTH:
+            raise ValueError("nested too deeply")
+        for item in value:
+            check_json(item, depth + 1)
+        for item in value.values() if isinstance(value, dict) else ():
+            check_json(item, depth + 1)
+
+
+def parse_json(data):
+    """A JSON object in its one meaning (§5.1), or `ValueError`."""
+    try:
+        value = json.loads(
+            data.decode("utf-8"), parse_constant=not_json,
+            parse_int=json_int, parse_float=json_float,
+            object_pairs_hook=json_object)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
+    check_json(value)
     return value
 
 
@@ -241,13 +286,13 @@ def derived_keys(material):
 # -------------------------------------------------------------- log bodies
 
 def check_runs(value):
-    """§5.1: a list of runs `[session, a, b]`, `a < b`; else `ValueError`."""
+    """§5.1: a list of runs `[session, a, b]`; else `ValueError`."""
     if not isinstance(value, list):
         raise ValueError("packs are not a list of runs")
     for run in value:
         if not (isinstance(run, list) and len(run) == 3
                 and matches(SESSION, run[0]) and is_int(run[1])
-                and is_int(run[2], run[1] + 1, 1 << 32)):
+                and is_int(run[2], run[1] + 1, (1 << 32) - 1)):
             raise ValueError(f"{run!r} is not a run")
 
 
@@ -273,48 +318,27 @@ def checker(good, what):
 
 
 UUID_FIELD = checker(is_uuid, "a UUID")
-TEXT_FIELD = checker(is_text, "a string")
 OBJECT_FIELD = checker(lambda v: isinstance(v, dict), "an object")
 COUNT_FIELD = checker(is_int, "an unsigned integer")
 SESSION_FIELD = checker(lambda v: matches(SESSION, v), "32 hex digits")
 HEX_FIELD = checker(lambda v: matches(HEX64, v), "64 hex digits")
-TEXT_OR_NULL = checker(lambda v: v is None or is_text(v), "a string or null")
-LABELS_FIELD = checker(
-    lambda v: isinstance(v, dict) and len(v) <= 64
-    and all(is_text(item) and len(item.encode("utf-8", "surrogatepass")) <= 256
-            for pair in v.items() for item in pair), "labels")
 
-# §5.2. `owner` and `group` are reserved, so they may be absent.
+# §5.2: the fields that decide. The others are for information: they may be
+# absent or anything at all, and nothing here may depend on them.
 BACKUP_FIELDS = {
     "id": UUID_FIELD,
     "name": checker(lambda v: matches(BACKUP_NAME, v), "a backup's name"),
     "volume": UUID_FIELD,
-    "volume_name": TEXT_FIELD,
     "size": checker(lambda v: is_int(v, 1, (1 << 63) - 1), "a volume's size"),
     "root": checker(lambda v: v is None or matches(HEX64, v), "an id or null"),
     "base": checker(lambda v: v is None or is_uuid(v), "a UUID or null"),
-    "snapshot": OBJECT_FIELD,
-    "created": TEXT_FIELD,
-    "volume_created": TEXT_FIELD,
-    "filesystem": TEXT_FIELD,
-    "driver": TEXT_FIELD,
-    "host": UUID_FIELD,
-    "pool": OBJECT_FIELD,
-    "labels": LABELS_FIELD,
-    "changed_bytes": COUNT_FIELD,
-    "read_bytes": COUNT_FIELD,
-    "new_bytes": COUNT_FIELD,
-    "stored_bytes": COUNT_FIELD,
 }
-BACKUP_OPTIONAL = {"owner": TEXT_OR_NULL, "group": TEXT_OR_NULL}
 
 
-def check_fields(body, required, optional):
+def check_fields(body, fields):
     """Raises `ValueError` for a field that is missing or of a wrong type."""
-    for name, check in {**required, **optional}.items():
+    for name, check in fields.items():
         if name not in body:
-            if name in optional:
-                continue
             raise ValueError(f"no field {name}")
         try:
             check(body[name])
@@ -328,13 +352,13 @@ def check_backups(value):
         raise ValueError("not a list")
     for backup in value:
         OBJECT_FIELD(backup)
-        check_fields(backup, BACKUP_FIELDS, BACKUP_OPTIONAL)
+        check_fields(backup, BACKUP_FIELDS)
 
 
 # §5.1
 KINDS = {
     1: ("init", {"repository": UUID_FIELD, "config": HEX_FIELD}),
-    2: ("volume", {"id": UUID_FIELD, "name": TEXT_FIELD}),
+    2: ("volume", {"id": UUID_FIELD}),
     3: ("commit", {"session": SESSION_FIELD, "began": COUNT_FIELD,
                    "backups": check_backups, "uses": check_runs,
                    "segments": check_names}),
@@ -419,7 +443,6 @@ def parse_entry(config, slot, data, prev):
     mac_key = config.collector_key if flags & 1 else config.log_key
     need(pure_blake3.keyed(mac_key, data[:96] + data[128:]) == data[96:128],
          key, "wrong MAC")
-    need(version >= 1, key, "envelope version 0")
     known = version == 1 and not flags & 0xFE and kind in KINDS
     return Entry(slot, kind, flags, data[32:48], data[128:],
                  pure_blake3.blake3(data), known)
@@ -450,15 +473,15 @@ class Fold:
     def _apply(self, entry):
         if not entry.known:
             raise Void(f"unknown kind {entry.kind}, flag or version")
+        if (entry.flags & 1) != (16 <= entry.kind <= 31):
+            raise Void("flag bit 0 does not suit the kind")
         name, fields = KINDS[entry.kind]
         body = self._body(entry, name, fields)
         if name == "commit":
             self.naming.append((entry.slot, body["uses"]))
         elif name == "keep":
-            whole = [[body["session"], 0, 1 << 32]]
+            whole = [[body["session"], 0, (1 << 32) - 1]]
             self.naming.append((entry.slot, whole))
-        if (entry.flags & 1) != (16 <= entry.kind <= 31):
-            raise Void("flag bit 0 does not suit the kind")
         if entry.op in self.ops:
             raise Void("its `op` took effect before")
         getattr(self, "_" + name)(entry.slot, body)
@@ -468,8 +491,7 @@ class Fold:
     def _body(entry, name, fields):
         try:
             body = parse_json(entry.body)
-            optional = {"created": TEXT_FIELD} if name == "volume" else {}
-            check_fields(body, fields, optional)
+            check_fields(body, fields)
         except ValueError as error:
             raise Void(f"{name}: bad body: {error}") from error
         return body
@@ -996,7 +1018,7 @@ def command_list(path):
     for remark in repository.fold.remarks:
         warn(remark)
     for backup in repository.live():
-        print(json.dumps({name: backup[name] for name in LISTED}))
+        print(json.dumps({name: backup.get(name) for name in LISTED}))
     return 0
 
 
@@ -1043,9 +1065,17 @@ class Checker:
         for remark in repository.fold.remarks:
             print(f"note: {remark}")
         self.check_log_end()
-        for key in repository.store.keys("packs"):
-            self.guarded(self.check_pack_object, key)
         repository.load_segments(self.report)
+        named = {ref.key for segment in repository.segments
+                 for ref in segment.packs}
+        for key in repository.store.keys("packs"):
+            try:
+                self.check_pack_object(key)
+            except Damage as damage:
+                if key in named:
+                    self.report(str(damage))
+                else:
+                    print(f"note: {damage} (no current segment names it)")
         for segment in repository.segments:
             self.guarded(self.check_segment, segment)
         self.check_other_segments()
@@ -1111,7 +1141,10 @@ class Checker:
             if not STORED_NAME.fullmatch(name):
                 print(f"note: {key}: is not the key of a segment")
                 continue
-            self.guarded(self._other_segment, key, name)
+            try:
+                self._other_segment(key, name)
+            except Damage as damage:
+                print(f"note: {damage} (it is not current)")
 
     def _other_segment(self, key, name):
         data = self.repository.store.read(key, MAX_SEGMENT)

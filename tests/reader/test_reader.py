@@ -375,6 +375,48 @@ class Repositories(unittest.TestCase):
         self.assertEqual(self.run_reader("check", self.path), 0, self.text)
         self.assertEqual(self.text.count(": void: "), 12)
 
+    def test_information(self):
+        """Fields for information never decide; the others must be there."""
+        writer = Writer(self.path)
+        writer.backup(1, b"a", labels=5, created=None, pool="x", host=[])
+        bare = {name: value for name, value in Writer.entry(2, 4096, None)
+                .items() if name in reader.BACKUP_FIELDS}
+        writer.backup(2, b"b", commit={"backups": [bare]})
+        for name in reader.BACKUP_FIELDS:
+            part = {**bare, "id": make_uuid(103)}
+            del part[name]
+            writer.backup(3, b"c", commit={"backups": [part]})
+        self.assertEqual(self.listed(), [1, 2])
+        self.assert_restores(1, b"a")
+
+    def test_json(self):
+        """A text has one meaning, or none."""
+        for text, good in (
+                ('{"a":[{}],"b":1e9}', True), ('{"a":1,"a":2}', False),
+                ('{"b":{"a":1,"\\u0061":2}}', False), ("[]", False),
+                ('{"a":"\\ud800"}', False), ('{"a":1e999}', False),
+                ('{"a":NaN}', False), ('{} {}', False),
+                ('{"a":' + "[" * 31 + "]" * 31 + "}", True),
+                ('{"a":' + "[" * 32 + "]" * 32 + "}", False)):
+            try:
+                reader.parse_json(text.encode())
+                got = True
+            except ValueError:
+                got = False
+            self.assertEqual(got, good, text)
+        self.assertFalse(reader.is_int(reader.parse_json(b'{"a":-0}')["a"]))
+
+    def test_orphans(self):
+        """Objects that nothing names are no part of any backup."""
+        writer = Writer(self.path)
+        writer.backup(1, b"a")
+        digest = pure_blake3.blake3(b"torn").hex()[:32]
+        name = f"{7:032x}-00000000-{digest}"
+        writer.put(f"packs/{digest[:2]}/{name}", b"torn")
+        writer.put(f"index/{name}", b"torn")
+        self.assertEqual(self.run_reader("check", self.path), 0, self.text)
+        self.assertEqual(self.text.count("note: "), 2, self.text)
+
     def test_collection(self):
         """warn, keep, sweep and move."""
         writer = Writer(self.path)

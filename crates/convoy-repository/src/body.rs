@@ -3,6 +3,7 @@
 //! Unknown fields are ignored. A body that does not fit is reported as such, and the fold makes it void.
 
 use crate::id::{BlobId, FullHash, SessionId};
+use crate::json;
 use crate::pack::ObjectName;
 use crate::record::{BackupFigures, BackupRecord, PoolFacts, SnapshotFacts, VolumeRecord};
 use crate::run_set::Run;
@@ -37,6 +38,7 @@ pub enum Body {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Init {
     /// The repository's id.
+    #[serde(deserialize_with = "json::uuid")]
     pub repository: Uuid,
     /// The hash of the `config` object.
     pub config: FullHash,
@@ -46,11 +48,17 @@ pub struct Init {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its identity.
+    #[serde(deserialize_with = "json::uuid")]
     pub id: Uuid,
-    /// Its name when it was first backed up.
+    /// Its name when it was first backed up; information.
+    #[serde(default, deserialize_with = "json::information")]
     pub name: String,
-    /// When it was created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When it was created; information.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::information"
+    )]
     pub created: Option<Timestamp>,
 }
 
@@ -62,6 +70,7 @@ pub struct Commit {
     /// Slots read when the session began.
     pub began: u64,
     /// The backups.
+    #[serde(deserialize_with = "json::objects")]
     pub backups: Vec<WireBackup>,
     /// Own packs and every pack with a reused blob.
     pub uses: Vec<Run>,
@@ -73,6 +82,7 @@ pub struct Commit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backups {
     /// Which.
+    #[serde(deserialize_with = "json::uuids")]
     pub backups: Vec<Uuid>,
 }
 
@@ -121,50 +131,69 @@ pub struct Compact {
     reason = "each field is a row of the table in the format document, §5.2"
 )]
 pub struct WireBackup {
+    #[serde(deserialize_with = "json::uuid")]
     pub id: Uuid,
     pub name: String,
+    #[serde(deserialize_with = "json::uuid")]
     pub volume: Uuid,
+    #[serde(default, deserialize_with = "json::information")]
     pub volume_name: String,
     pub size: u64,
+    #[serde(deserialize_with = "json::nullable")]
     pub root: Option<BlobId>,
+    #[serde(deserialize_with = "json::nullable_uuid")]
     pub base: Option<Uuid>,
+    #[serde(default, deserialize_with = "json::information")]
     pub snapshot: WireSnapshot,
+    #[serde(default, deserialize_with = "json::information")]
     pub created: Timestamp,
+    #[serde(default, deserialize_with = "json::information")]
     pub volume_created: Timestamp,
+    #[serde(default, deserialize_with = "json::information")]
     pub filesystem: String,
+    #[serde(default, deserialize_with = "json::information")]
     pub driver: String,
+    #[serde(default, deserialize_with = "json::information")]
     pub host: Uuid,
+    #[serde(default, deserialize_with = "json::information")]
     pub pool: WirePool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub labels: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub owner: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub group: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub changed_bytes: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub read_bytes: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub new_bytes: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::information")]
     pub stored_bytes: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "see WireBackup")]
 pub struct WireSnapshot {
+    #[serde(default, deserialize_with = "json::information")]
     pub id: Uuid,
+    #[serde(default, deserialize_with = "json::information")]
     pub name: String,
+    #[serde(default, deserialize_with = "json::information")]
     pub created: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "see WireBackup")]
 pub struct WirePool {
+    #[serde(default, deserialize_with = "json::information")]
     pub id: Uuid,
+    #[serde(default, deserialize_with = "json::information")]
     pub dev_id: u32,
+    #[serde(default, deserialize_with = "json::information")]
     pub transaction: u64,
+    #[serde(default, deserialize_with = "json::information")]
     pub block_size: u64,
 }
 
@@ -175,6 +204,8 @@ pub enum Unreadable {
     UnknownKind(u8),
     /// The kind is known, the body breaks its rules.
     Malformed(String),
+    /// The kind is known and needs the MAC of the other role: void, and nothing more.
+    WrongRole,
 }
 
 impl Body {
@@ -236,13 +267,18 @@ impl Body {
     }
 }
 
+/// Whether format 1 has this kind.
+pub(crate) const fn is_known(kind: u8) -> bool {
+    matches!(kind, 1..=6 | 16..=20)
+}
+
 /// Whether entries of this kind are the collector's.
 pub(crate) const fn is_collector(kind: u8) -> bool {
     matches!(kind, 16..=31)
 }
 
-fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(json).map_err(|error| Unreadable::Malformed(error.to_string()))
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unreadable> {
+    json::read(text).map_err(Unreadable::Malformed)
 }
 
 fn check_commit(commit: Commit) -> Result<Commit, Unreadable> {
@@ -254,23 +290,24 @@ fn check_commit(commit: Commit) -> Result<Commit, Unreadable> {
 }
 
 impl WireBackup {
-    /// The limit of format §5.2 and §12 that it breaks, if any.
-    pub(crate) fn broken_rule(&self) -> Option<&'static str> {
-        let label_fits = |text: &String| text.len() <= 256;
+    /// The rule of format §5.2 that makes its commit malformed, if it breaks one.
+    fn broken_rule(&self) -> Option<&'static str> {
         if self.size == 0 || self.size >= 1 << 63 {
             return Some("a volume has 1 to 2^63 - 1 bytes");
         }
-        if !is_backup_name(&self.name) {
-            return Some("a backup's name is `backup-` and 16 hex digits");
-        }
+        (!is_backup_name(&self.name)).then_some("a backup's name is `backup-` and 16 hex digits")
+    }
+
+    /// What a writer may not write: the rules, and the limits of what readers take for information.
+    pub(crate) fn broken_limit(&self) -> Option<&'static str> {
+        let fits = |text: &String| text.len() <= 256;
         let fit = self
             .labels
             .iter()
-            .all(|(key, value)| label_fits(key) && label_fits(value));
-        if self.labels.len() > 64 || !fit {
-            return Some("there are at most 64 labels, keys and values of at most 256 bytes");
-        }
-        None
+            .all(|(key, value)| fits(key) && fits(value));
+        let many = self.labels.len() > 64 || !fit;
+        self.broken_rule()
+            .or(many.then_some("there are at most 64 labels, keys and values of at most 256 bytes"))
     }
 
     /// With what the envelope says.
@@ -358,5 +395,90 @@ impl<'de> Deserialize<'de> for Run {
             return Err(D::Error::custom("an empty run of packs"));
         }
         Ok(Self { session, from, to })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which fields decide, and which never do.
+
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn sample() -> Value {
+        let id = Uuid::from_bytes([0xab; 16]);
+        json!({
+            "session": "44".repeat(16), "began": 0, "uses": [["44".repeat(16), 0, 2]], "segments": [],
+            "backups": [{
+                "id": id, "name": "backup-0123456789abcdef", "volume": id, "size": 4096, "root": null, "base": null,
+                "volume_name": "v", "snapshot": {"id": id, "name": "s", "created": "2026-11-22T12:00:00Z"},
+                "created": "2026-11-22T12:00:00Z", "volume_created": "2026-11-22T12:00:00Z", "filesystem": "ext4",
+                "driver": "devicemapper", "host": id, "labels": {"a": "b"},
+                "pool": {"id": id, "dev_id": 1, "transaction": 2, "block_size": 65536},
+                "changed_bytes": 1, "read_bytes": 2, "new_bytes": 3, "stored_bytes": 4,
+            }],
+        })
+    }
+
+    fn parse(value: &Value) -> Option<Commit> {
+        match Body::parse(3, value.to_string().as_bytes()) {
+            Ok(Body::Commit(commit)) => Some(commit),
+            _ => None,
+        }
+    }
+
+    const DECIDE: [&str; 6] = ["id", "name", "volume", "size", "root", "base"];
+
+    #[test]
+    fn information_never_decides() {
+        let whole = parse(&sample()).unwrap();
+        assert_eq!(whole.backups[0].labels["a"], "b");
+        let names: Vec<String> = sample()["backups"][0]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        for name in names {
+            let mut absent = sample();
+            absent["backups"][0].as_object_mut().unwrap().remove(&name);
+            let mut wrong = sample();
+            wrong["backups"][0][&name] = json!([true]);
+            let decides = DECIDE.contains(&name.as_str());
+            assert_eq!(parse(&absent).is_none(), decides, "{name} absent");
+            assert_eq!(parse(&wrong).is_none(), decides, "{name} of a wrong type");
+        }
+        let mut late = sample();
+        late["backups"][0]["created"] = json!("tomorrow");
+        late["backups"][0]["labels"] = json!({"long": "x".repeat(300)});
+        assert!(parse(&late).is_some());
+    }
+
+    #[test]
+    fn what_decides_is_strict() {
+        let long = "44".repeat(16);
+        for (pointer, value) in [
+            ("/session", json!("AB".repeat(16))),
+            ("/began", json!(-1)),
+            ("/backups", json!([[1, 2]])),
+            (
+                "/backups/0/id",
+                json!("ABABABAB-abab-abab-abab-abababababab"),
+            ),
+            ("/backups/0/id", json!("abababababababababababababababab")),
+            ("/backups/0/base", json!("")),
+            ("/backups/0/name", json!("backup-0123456789ABCDEF")),
+            ("/backups/0/size", json!(0)),
+            ("/backups/0/size", json!(1_u64 << 63)),
+            ("/backups/0/root", json!("00")),
+            ("/uses/0", json!([long, 1, 1])),
+            ("/uses/0", json!([long, 0, 1_u64 << 32])),
+            ("/uses/0", json!([long, 0, 1, 2])),
+            ("/segments", json!(["x"])),
+        ] {
+            let mut body = sample();
+            *body.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(parse(&body), None, "{pointer}");
+        }
     }
 }

@@ -11,6 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Bytes of a blob's header.
 pub(crate) const BLOB_HEADER: usize = 64;
 const MAGIC: [u8; 4] = *b"CVBL";
+/// How a zstd frame begins (RFC 8878, 3.1.1).
+const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// How the payloads of new blobs are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,11 @@ impl BlobHeader {
     /// Sets the blob's number in its pack: known only when it is packed.
     pub(crate) fn set_number(&mut self, number: u32) {
         self.number = U32::new(number);
+    }
+
+    /// The blob's number in its pack.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.get()
     }
 }
 
@@ -163,6 +170,9 @@ pub(crate) fn read_header(bytes: &[u8]) -> Result<BlobHeader, String> {
             header.version, header.cipher, header.compression
         ));
     }
+    if header.master.get() != 0 || header.reserved != [0; 8] {
+        return Err("bytes of a blob's header that must be zero are not".to_owned());
+    }
     Ok(header)
 }
 
@@ -215,6 +225,12 @@ pub(crate) fn open(
 
 /// One byte more than `plain` is an error: the buffer has no room for it.
 fn inflate(payload: &[u8], plain: usize, into: &mut Vec<u8>) -> std::io::Result<()> {
+    // The library would take several frames, and skip what is marked to be skipped: the format has one.
+    let one = payload.starts_with(&FRAME)
+        && zstd::zstd_safe::find_frame_compressed_size(payload) == Ok(payload.len());
+    if !one {
+        return Err(std::io::Error::other("it is not one zstd frame"));
+    }
     // zstd writes into the spare capacity, so the capacity is the bound: it must be exact.
     if into.capacity() != plain {
         *into = Vec::with_capacity(plain);

@@ -3,6 +3,7 @@
 use crate::codec::Compression;
 use crate::error::Error;
 use crate::id::{from_hex, to_hex};
+use crate::json;
 use crate::keys::Secret;
 use convoy_units::Bytes;
 use jiff::Timestamp;
@@ -42,10 +43,14 @@ pub struct Config {
 #[derive(Debug, Serialize, Deserialize)]
 struct File {
     format: String,
-    version: u32,
+    version: u64,
+    #[serde(deserialize_with = "json::uuid")]
     id: Uuid,
+    #[serde(default, deserialize_with = "json::information")]
     created: Timestamp,
+    #[serde(default, deserialize_with = "json::information")]
     created_by: String,
+    #[serde(default, deserialize_with = "json::information")]
     host: Uuid,
     chunk_size: u64,
     tree_fanout: u64,
@@ -62,18 +67,19 @@ struct File {
 #[derive(Debug, Serialize, Deserialize)]
 struct Algorithm {
     name: String,
-    code: u8,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: u64,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::information"
+    )]
     level: Option<i32>,
 }
 
 #[derive(Debug, Serialize, Deserialize, Default)]
 struct Features {
-    #[serde(default)]
     compat: Vec<String>,
-    #[serde(default)]
     read_compat: Vec<String>,
-    #[serde(default)]
     incompat: Vec<String>,
 }
 
@@ -81,10 +87,14 @@ struct Features {
 #[derive(Deserialize)]
 struct Outline {
     format: String,
-    version: u32,
-    #[serde(default)]
+    version: u64,
+    #[serde(default, deserialize_with = "json::information")]
     created_by: String,
-    #[serde(default)]
+}
+
+/// What must be readable with every feature.
+#[derive(Deserialize)]
+struct Featured {
     features: Features,
 }
 
@@ -135,9 +145,18 @@ impl Config {
         if bytes.len() > MAX_CONFIG {
             return Err(damaged("it is longer than 1 MiB".to_owned()));
         }
-        let outline: Outline = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+        let outline: Outline = json::read(bytes).map_err(damaged)?;
         refuse_newer(&outline)?;
-        let file: File = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+        let Featured { features } = json::read(bytes).map_err(damaged)?;
+        refuse_features(&features, &outline)?;
+        let file: File = json::read(bytes).map_err(damaged)?;
+        known("hash", &file.hash, &[("blake3-keyed", 1)])?;
+        known(
+            "compression",
+            &file.compression,
+            &[("none", 0), ("zstd", 1)],
+        )?;
+        known("cipher", &file.cipher, &[("none", 0)])?;
         let chunk_size = Bytes(file.chunk_size);
         if !is_chunk_size(chunk_size) || file.tree_fanout != crate::node::FANOUT as u64 {
             return Err(damaged(
@@ -160,7 +179,7 @@ impl Config {
             ),
             grace_seconds: file.grace_seconds,
             single_writer: file.single_writer,
-            read_only_feature: outline.features.read_compat.first().cloned(),
+            read_only_feature: features.read_compat.first().cloned(),
         })
     }
 }
@@ -172,22 +191,42 @@ fn refuse_newer(outline: &Outline) -> Result<(), Error> {
             "it is not that of a backup repository",
         ));
     }
-    let by = if outline.created_by.is_empty() {
-        "a newer version"
-    } else {
-        &outline.created_by
-    };
-    if outline.version != 1 {
-        return Err(Error::Newer {
-            what: format!("format {}, written by {by}", outline.version),
-        });
+    match outline.version {
+        0 => Err(Error::damaged("config", "there is no format 0")),
+        1 => Ok(()),
+        version => Err(Error::Newer {
+            what: format!("format {version}, written by {}", outline.by()),
+        }),
     }
-    // Encryption comes with a feature of its own, so the cipher needs no check here.
-    match outline.features.incompat.first() {
+}
+
+fn refuse_features(features: &Features, outline: &Outline) -> Result<(), Error> {
+    match features.incompat.first() {
         Some(name) => Err(Error::Newer {
-            what: format!("feature {name:?}, written by {by}"),
+            what: format!("feature {name:?}, written by {}", outline.by()),
         }),
         None => Ok(()),
+    }
+}
+
+/// Name and code agree, and are ours: what is new here comes with a feature, so this is a second look.
+fn known(what: &str, algorithm: &Algorithm, ours: &[(&str, u64)]) -> Result<(), Error> {
+    let named = (algorithm.name.as_str(), algorithm.code);
+    if ours.contains(&named) {
+        return Ok(());
+    }
+    Err(Error::Newer {
+        what: format!("{what} {:?}, code {}", algorithm.name, algorithm.code),
+    })
+}
+
+impl Outline {
+    fn by(&self) -> &str {
+        if self.created_by.is_empty() {
+            "a newer version"
+        } else {
+            &self.created_by
+        }
     }
 }
 
@@ -239,6 +278,16 @@ mod tests {
         );
         let config = altered("\"read_compat\": []", "\"read_compat\": [\"colour\"]").unwrap();
         assert_eq!(config.read_only_feature.as_deref(), Some("colour"));
+        for (from, to) in [("\"zstd\"", "\"lz4\""), ("\"code\": 0", "\"code\": 2")] {
+            assert!(
+                matches!(altered(from, to), Err(Error::Newer { .. })),
+                "{to}"
+            );
+        }
+        for information in ["created", "created_by", "host"] {
+            let renamed = format!("\"x_{information}\":");
+            assert!(altered(&format!("\"{information}\":"), &renamed).is_ok());
+        }
         assert!(altered("\"compat\": []", "\"compat\": [\"smell\"]").is_ok());
     }
 
@@ -249,6 +298,10 @@ mod tests {
             ("0303", "xx03"),
             ("convoy-repository", "tar"),
             ("{", "["),
+            ("\"version\": 1", "\"version\": 0"),
+            ("\"version\": 1", "\"version\": 1, \"version\": 2"),
+            ("\"incompat\": []", "\"x\": []"),
+            ("01010101-", "ABABABAB-"),
         ] {
             assert!(
                 matches!(altered(from, to), Err(Error::Damaged { .. })),

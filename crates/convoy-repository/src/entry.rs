@@ -1,6 +1,6 @@
 //! The envelope of a log entry: 128 bytes before the body (format §5).
 
-use crate::body::{Body, Unreadable, is_collector};
+use crate::body::{Body, Unreadable, is_collector, is_known};
 use crate::id::FullHash;
 use crate::keys::Keys;
 use convoy_objectstore::Key;
@@ -126,13 +126,11 @@ pub fn decode(keys: &Keys, slot: u64, prev: FullHash, bytes: &[u8]) -> Result<En
 }
 
 fn body(header: &Header, collector: bool, json: &[u8]) -> Result<Body, Unreadable> {
-    if header.version.get() != 1 || header.flags & !COLLECTOR != 0 {
+    if header.version.get() != 1 || header.flags & !COLLECTOR != 0 || !is_known(header.kind) {
         return Err(Unreadable::UnknownKind(header.kind));
     }
     if collector != is_collector(header.kind) {
-        return Err(Unreadable::Malformed(
-            "it is not signed by the role its kind needs".to_owned(),
-        ));
+        return Err(Unreadable::WrongRole);
     }
     Body::parse(header.kind, json)
 }
@@ -199,5 +197,36 @@ mod tests {
                 .unwrap_err()
                 .contains("forked")
         );
+    }
+
+    #[test]
+    fn roles_and_kinds() {
+        let keys = Keys::derive(&Secret([2; 32]));
+        let check = |version: u16, kind: u8, flags: u8, expected: Result<(), Unreadable>| {
+            let mut header = Header::read_from_bytes(&[0; HEADER]).unwrap();
+            header.magic = *b"CNVYLOG1";
+            (header.version, header.kind, header.flags) = (U16::new(version), kind, flags);
+            let json = br#"{"session":"44444444444444444444444444444444","packs":[],"basis":0}"#;
+            header.body = U32::new(u32::try_from(json.len()).unwrap());
+            header.mac = keys.mac(flags & 1 != 0, &header.as_bytes()[..MAC_AT], json);
+            let bytes = [header.as_bytes(), json].concat();
+            let entry = decode(&keys, 0, FullHash([0; 32]), &bytes).unwrap();
+            assert_eq!(entry.body.map(|_| ()), expected, "{version} {kind} {flags}");
+        };
+        check(1, 6, 0, Ok(()));
+        check(1, 18, 1, Ok(()));
+        check(1, 6, 1, Err(Unreadable::WrongRole));
+        check(1, 18, 0, Err(Unreadable::WrongRole));
+        for (version, kind, flags) in [
+            (0, 6, 0),
+            (2, 6, 0),
+            (1, 6, 2),
+            (1, 7, 0),
+            (1, 7, 1),
+            (1, 21, 0),
+            (1, 31, 1),
+        ] {
+            check(version, kind, flags, Err(Unreadable::UnknownKind(kind)));
+        }
     }
 }

@@ -66,6 +66,8 @@ pub enum Void {
     NotCurrent(ObjectName),
     /// An `init` at another slot than 0, or something else there.
     Misplaced,
+    /// Its MAC is of the role that may not append its kind.
+    WrongRole,
     /// Its body breaks the rules of its kind.
     Malformed(String),
 }
@@ -96,6 +98,7 @@ impl std::fmt::Display for Void {
             Self::CannotMove => f.write_str("a pack to be moved is dead or was named since"),
             Self::NotCurrent(name) => write!(f, "index segment {name} is not current"),
             Self::Misplaced => f.write_str("an init entry belongs at slot 0 and nowhere else"),
+            Self::WrongRole => f.write_str("it is not signed by the role its kind needs"),
             Self::Malformed(why) => write!(f, "its body cannot be read: {why}"),
         }
     }
@@ -201,6 +204,8 @@ impl Fold {
                 self.strange.get_or_insert((n, why));
                 Verdict::Unknown(*kind)
             }
+            // Format 1 says for good what becomes of these: nothing newer can be meant.
+            Err(Unreadable::WrongRole) => Verdict::Void(Void::WrongRole),
             Err(Unreadable::Malformed(why)) => {
                 let text = format!("the entry at log slot {n}, whose body cannot be read ({why})");
                 self.strange.get_or_insert((n, text));

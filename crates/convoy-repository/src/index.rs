@@ -124,7 +124,9 @@ impl Index {
             let first = segments.part(&name, 0..segment::HEADER as u64)?;
             let length = segment::head_len(&first).map_err(damaged)?;
             let head = segments.part(&name, 0..length as u64)?;
-            let head = segment::decode_head(self.repository, &head).map_err(damaged)?;
+            let head = segment::decode_head(self.repository, &head)
+                .and_then(|head| own(head, &name))
+                .map_err(damaged)?;
             self.cold.push(Cold {
                 name,
                 head,
@@ -134,6 +136,7 @@ impl Index {
         }
         let bytes = segments.whole(&name)?;
         let (head, records) = segment::decode(self.repository, &bytes).map_err(damaged)?;
+        let head = own(head, &name).map_err(damaged)?;
         if self.held + records.len() > self.limit {
             self.cold.push(Cold {
                 name,
@@ -191,25 +194,32 @@ impl Index {
         self.held_places(id).find(|location| usable(&location.pack))
     }
 
-    /// Every place of `id` in packs that are not dead, cold segments included.
+    /// Places of `id` in packs that are not dead: cold segments are asked if the held ones know none,
+    /// or if `everywhere` (a held place was of no use, and any other is a chance).
     pub(crate) fn find_all(
         &mut self,
         id: &BlobId,
         dead: &RunSet,
+        everywhere: bool,
         segments: &dyn Segments,
     ) -> Result<Vec<Location>, Error> {
         let mut found: Vec<Location> = self.held_places(id).collect();
-        // Held and cold places never mix in a healthy repository: a held one is as good as any.
-        if !found
-            .iter()
-            .any(|location| !dead.contains(location.pack.name.pack()))
-        {
+        let mut failure = None;
+        let alive = |location: &Location| !dead.contains(location.pack.name.pack());
+        if everywhere || !found.iter().any(alive) {
             for cold in &mut self.cold {
-                found.extend(cold.find(id, segments)?);
+                match cold.find(id, segments) {
+                    Ok(places) => found.extend(places),
+                    Err(error) => failure = Some(error),
+                }
             }
         }
-        found.retain(|location| !dead.contains(location.pack.name.pack()));
-        Ok(found)
+        found.retain(alive);
+        // A segment that cannot be read matters if no other knows the id.
+        match failure {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     fn held_places<'a>(&'a self, id: &'a BlobId) -> impl Iterator<Item = Location> + 'a {
@@ -229,6 +239,15 @@ impl Index {
                     })
                 })
         })
+    }
+}
+
+/// A segment is of the session that its name has.
+fn own(head: Head, name: &ObjectName) -> Result<Head, String> {
+    if head.session == name.session {
+        Ok(head)
+    } else {
+        Err("it is of another session than its name".to_owned())
     }
 }
 
@@ -329,7 +348,9 @@ mod tests {
             index.follow(&names, &fake).unwrap();
             assert!(index.held <= limit);
             for n in 0..1200 {
-                let places = index.find_all(&id(n), &RunSet::default(), &fake).unwrap();
+                let places = index
+                    .find_all(&id(n), &RunSet::default(), false, &fake)
+                    .unwrap();
                 assert_eq!(places.len(), 1, "{n} at limit {limit}");
                 assert_eq!(
                     (places[0].pack.name.seq, places[0].offset),
@@ -338,21 +359,67 @@ mod tests {
             }
             assert!(
                 index
-                    .find_all(&id(9999), &RunSet::default(), &fake)
+                    .find_all(&id(9999), &RunSet::default(), false, &fake)
                     .unwrap()
                     .is_empty()
             );
             let mut dead = RunSet::default();
             dead.insert(names[3].pack());
-            assert!(index.find_all(&id(345), &dead, &fake).unwrap().is_empty());
+            assert!(
+                index
+                    .find_all(&id(345), &dead, false, &fake)
+                    .unwrap()
+                    .is_empty()
+            );
             // Compaction: what is no longer current is no longer known.
             index.follow(&names[4..], &fake).unwrap();
             assert!(
                 index
-                    .find_all(&id(345), &RunSet::default(), &fake)
+                    .find_all(&id(345), &RunSet::default(), false, &fake)
                     .unwrap()
                     .is_empty()
             );
         }
+    }
+
+    #[test]
+    fn every_copy_is_found_when_the_first_is_of_no_use() {
+        let (names, mut fake) = world(2);
+        // The second segment is one of the same records, in another pack.
+        let copy = fake.0[&names[0]].clone();
+        let (head, records) = segment::decode(Uuid::nil(), &copy).unwrap();
+        let packs = [PackEntry {
+            name: names[1],
+            ..head.packs[0]
+        }];
+        let bytes = segment::encode(Uuid::nil(), names[1].session, &packs, records);
+        fake.0.insert(names[1], bytes);
+        let mut index = Index::with_limit(Uuid::nil(), 100);
+        index.follow(&names, &fake).unwrap();
+        let mut count = |everywhere, fake: &Fake| {
+            let places = index.find_all(&id(7), &RunSet::default(), everywhere, fake);
+            places.unwrap().len()
+        };
+        assert_eq!((count(false, &fake), count(true, &fake)), (1, 2));
+        // A cold segment that cannot be read takes nothing from what the held one knows.
+        fake.0.insert(names[0], vec![0; 4 << 20]);
+        let mut index = Index::with_limit(Uuid::nil(), 100);
+        index.follow(&names, &fake).unwrap();
+        assert_eq!(index.broken().len(), 1);
+        let places = index.find_all(&id(7), &RunSet::default(), true, &fake);
+        assert_eq!(places.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_segment_of_another_session_is_not_used() {
+        let (names, fake) = world(1);
+        let other = ObjectName {
+            session: SessionId([2; 16]),
+            ..names[0]
+        };
+        let fake = Fake(HashMap::from([(other, fake.0[&names[0]].clone())]));
+        let mut index = Index::new(Uuid::nil());
+        index.follow(&[other], &fake).unwrap();
+        assert!(index.broken()[0].1.contains("another session"));
     }
 }

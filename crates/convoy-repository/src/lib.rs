@@ -18,6 +18,7 @@ mod error;
 pub mod fold;
 mod id;
 mod index;
+mod json;
 mod keys;
 mod log;
 mod node;

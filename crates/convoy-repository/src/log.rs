@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::cache::Cache;
 use crate::entry::{self, Entry, Stamp, slot_key};
 use crate::error::Error;
-use crate::fold::{Fold, Verdict};
+use crate::fold::{Fold, Verdict, Void};
 use crate::id::FullHash;
 use crate::keys::Keys;
 use crate::patience::{Patience, patiently, window, worth_repeating};
@@ -146,6 +146,9 @@ impl Log {
             (state.fold.slots(), state.last)
         };
         let entry = entry::decode(&self.keys, slot, last, bytes)?;
+        if slot == 0 && !matches!(entry.body, Ok(Body::Init(_))) {
+            return Err("the first entry is not an init entry".to_owned());
+        }
         self.fold(&entry, bytes);
         Ok(())
     }
@@ -154,7 +157,9 @@ impl Log {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let verdict = state.fold.apply(entry);
         state.last = FullHash::of(bytes);
-        if verdict != Verdict::Counts {
+        if verdict == Verdict::Void(Void::WrongRole) {
+            tracing::warn!(slot = entry.slot, host = %entry.host, "a log entry is signed by a role that may not append it");
+        } else if verdict != Verdict::Counts {
             tracing::debug!(slot = entry.slot, op = %entry.op, ?verdict, "a log entry does not count");
         }
         verdict

@@ -15,6 +15,8 @@ pub(crate) const MAX_PACK: usize = 64 << 20;
 pub(crate) const PACK_TARGET: usize = 32 << 20;
 const HEADER: usize = 64;
 const END: usize = 64;
+/// A pack of no blobs.
+pub(crate) const MIN_PACK: usize = HEADER + END;
 
 /// Session, sequence number and hash of a pack or segment: its name, used once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,6 +213,9 @@ pub fn contents(repository: Uuid, bytes: &[u8]) -> Result<(BlobKind, Vec<Placed>
     if header.magic != *b"CNVYPACK" || header.version.get() != 1 || header.cipher != 0 {
         return Err("it does not begin like a pack of a known version".to_owned());
     }
+    if header.flags.get() != 0 || header.salt != [0; 32] {
+        return Err("bytes of its header that must be zero are not".to_owned());
+    }
     if header.repository != *repository.as_bytes() {
         return Err("it belongs to another repository".to_owned());
     }
@@ -218,6 +223,9 @@ pub fn contents(repository: Uuid, bytes: &[u8]) -> Result<(BlobKind, Vec<Placed>
     let (_, end) = End::read_from_suffix(bytes).map_err(|_| "it is shorter than its end")?;
     if end.magic != *b"CNVYPEND" || end.length.get() != bytes.len() as u64 {
         return Err("it does not end like a pack".to_owned());
+    }
+    if end.reserved.get() != 0 || end.zeros != [0; 8] {
+        return Err("bytes of its end that must be zero are not".to_owned());
     }
     let count = usize::try_from(end.count.get()).unwrap_or(usize::MAX);
     let table_len = count
@@ -238,14 +246,19 @@ pub fn contents(repository: Uuid, bytes: &[u8]) -> Result<(BlobKind, Vec<Placed>
     if *hasher.finalize().as_bytes() != end.hash {
         return Err("its table does not match its hash".to_owned());
     }
-    place(table, table_at).map(|placed| (content, placed))
+    place(table, table_at, content).map(|placed| (content, placed))
 }
 
-fn place(table: &[u8], table_at: usize) -> Result<Vec<Placed>, String> {
+fn place(table: &[u8], table_at: usize, content: BlobKind) -> Result<Vec<Placed>, String> {
     let mut at = HEADER as u64;
     let mut placed = Vec::new();
-    for raw in table.chunks_exact(BLOB_HEADER) {
+    for (number, raw) in (0..).zip(table.chunks_exact(BLOB_HEADER)) {
         let header: BlobHeader = read_header(raw)?;
+        if header.kind != content.code() || header.number() != number {
+            return Err(format!(
+                "blob {number} in its table is of another kind or number"
+            ));
+        }
         placed.push(Placed {
             id: crate::id::BlobId(header.id),
             offset: u32::try_from(at).map_err(|_| "its blobs reach past 4 GiB")?,

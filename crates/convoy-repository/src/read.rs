@@ -82,19 +82,33 @@ impl Repository {
     }
 }
 
-/// Neighbours in one pack, as long as a batch stays short.
-fn batches(located: &[(Location, Wanted)]) -> impl Iterator<Item = &[(Location, Wanted)]> {
-    let mut start = None;
-    located.chunk_by(move |(a, _), (b, _)| {
-        let first = *start.get_or_insert(u64::from(a.offset));
-        let together = a.pack.name == b.pack.name
-            && span(b).start <= span(a).end + BATCH_GAP
-            && span(b).end - first <= BATCH_BYTES;
-        if !together {
-            start = None;
-        }
-        together
+/// Neighbours in one pack, as long as a batch stays short. Takes them in any order, though it finds more
+/// neighbours in a sorted one.
+fn batches(mut located: &[(Location, Wanted)]) -> impl Iterator<Item = &[(Location, Wanted)]> {
+    std::iter::from_fn(move || {
+        let batch = located
+            .get(..batch_len(located))
+            .filter(|batch| !batch.is_empty())?;
+        located = located.get(batch.len()..).unwrap_or_default();
+        Some(batch)
     })
+}
+
+/// How many of the first ones are read at once: at least one, if there is one.
+fn batch_len(located: &[(Location, Wanted)]) -> usize {
+    let Some((first, rest)) = located.split_first() else {
+        return 0;
+    };
+    let (start, mut end) = (span(&first.0).start, span(&first.0).end);
+    let fits = |(location, _): &&(Location, Wanted)| {
+        let next = span(location);
+        let fits = location.pack.name == first.0.pack.name
+            && (start..=end + BATCH_GAP).contains(&next.start)
+            && next.end <= start + BATCH_BYTES;
+        end = end.max(next.end);
+        fits
+    };
+    1 + rest.iter().take_while(fits).count()
 }
 
 fn span(location: &Location) -> Range<u64> {
@@ -172,7 +186,7 @@ impl Inner {
             if round == 1 {
                 self.log.catch_up()?;
             }
-            for location in self.locate(id)? {
+            for location in self.places(id, round == 1)? {
                 let key = location.pack.name.pack_key();
                 match self.get_blobs(&location.pack.name, span(&location)) {
                     Ok(blob) => match self.open_blob(kind, id, &blob, plain) {
@@ -231,9 +245,13 @@ impl Inner {
 
     /// Places of a blob by the current fold.
     pub(crate) fn locate(&self, id: &BlobId) -> Result<Vec<Location>, Error> {
+        self.places(id, false)
+    }
+
+    fn places(&self, id: &BlobId, everywhere: bool) -> Result<Vec<Location>, Error> {
         self.follow_index()?;
         self.log
-            .with_fold(|fold| self.index().find_all(id, fold.dead(), self))
+            .with_fold(|fold| self.index().find_all(id, fold.dead(), everywhere, self))
     }
 
     /// Brings the index up to the fold, if that went on.
@@ -328,6 +346,81 @@ impl Segments for Inner {
             Ok(bytes)
         } else {
             Err(Error::damaged(key.as_str(), "it is cut short"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Whatever an index says, batches are of one pack each, and nothing is left out.
+
+    use super::*;
+    use crate::id::SessionId;
+    use crate::segment::PackEntry;
+    use proptest::prelude::*;
+
+    fn place((pack, offset, stored): (u8, u32, u32)) -> (Location, Wanted) {
+        let name = ObjectName {
+            session: SessionId([pack; 16]),
+            seq: 0,
+            hash: ObjectHash([0; 16]),
+        };
+        let location = Location {
+            pack: PackEntry {
+                name,
+                length: u32::MAX,
+                content: BlobKind::Chunk,
+            },
+            offset,
+            stored,
+        };
+        let id = BlobId([0; 32]);
+        (location, Wanted { tag: 0, id })
+    }
+
+    /// The difference of two offsets once went below zero here, when a batch began in one pack and the
+    /// next blob lay lower in another.
+    #[track_caller]
+    fn check(located: &[(Location, Wanted)]) {
+        let mut left = located;
+        for batch in batches(located) {
+            assert_eq!(left.get(..batch.len()), Some(batch));
+            left = &left[batch.len()..];
+            let first = batch[0].0;
+            let end = batch.iter().map(|(place, _)| span(place).end).max();
+            let length = end.unwrap() - span(&first).start;
+            assert!(length <= BATCH_BYTES.max(span(&first).end - span(&first).start));
+            for (place, _) in batch {
+                assert_eq!(place.pack.name, first.pack.name);
+                assert!(place.offset >= first.offset);
+            }
+        }
+        assert!(left.is_empty());
+    }
+
+    #[test]
+    fn records_that_overlap_or_repeat() {
+        let mib = 1 << 20;
+        for places in [
+            vec![],
+            vec![(1, 900, 10), (2, 64, 10)],
+            vec![(1, 64, 10), (1, 64, 10), (1, 64, 5 * mib)],
+            vec![(1, 64, 3 * mib), (1, 100, 10), (1, 200, 10)],
+            vec![(1, 900, 10), (1, 64, 10)],
+            vec![(1, u32::MAX, u32::MAX), (1, u32::MAX, u32::MAX)],
+        ] {
+            check(&places.into_iter().map(place).collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_records(places in prop::collection::vec((0u8..2, 0u32..9 << 20, 0u32..5 << 20), 0..40), sorted: bool) {
+            let mut located: Vec<_> = places.into_iter().map(place).collect();
+            if sorted {
+                located.sort_unstable_by_key(|(location, _)| (location.pack.name, location.offset));
+            }
+            check(&located);
         }
     }
 }

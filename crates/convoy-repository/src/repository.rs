@@ -178,7 +178,7 @@ impl Repository {
             parsed => parsed?,
         };
         let first = read(&*store, patience, &slot_key(0))?.ok_or(Error::NoRepository)?;
-        match_config(&first, &bytes)?;
+        match_config(&first, &bytes, config.id)?;
         let read_only = why_read_only(&*store, options, &config, &bytes)?;
         let cache = options
             .cache_dir
@@ -265,10 +265,22 @@ impl Repository {
             .ok_or_else(|| Error::NoBackup(id.to_string()))
     }
 
-    /// A live backup by its name.
+    /// A live backup by its name. Nothing keeps two writers from one name but its 64 random bits:
+    /// `Invalid` if there are several.
     pub fn backup_by_name(&self, name: &str) -> Result<BackupRecord, Error> {
-        self.find(|backup| backup.name == name)
-            .ok_or_else(|| Error::NoBackup(name.chars().take(64).collect()))
+        let shown = || -> String { name.chars().take(64).collect() };
+        let found = self
+            .find(|backup| backup.name == name)
+            .ok_or_else(|| Error::NoBackup(shown()))?;
+        match self.find(|backup| backup.name == name && backup.id != found.id) {
+            None => Ok(found),
+            Some(other) => Err(Error::Invalid(format!(
+                "backups {} and {} are both called {}: choose one by its id",
+                found.id,
+                other.id,
+                shown()
+            ))),
+        }
     }
 
     /// The live backup that an operation made, if it did.
@@ -471,10 +483,12 @@ fn create_config(store: &dyn ObjectStore, options: &CreateOptions) -> Result<Vec
 
 /// Entry 0 names the config's hash. Looked at before any MAC: a damaged config has the wrong keys, and
 /// would make every entry look damaged instead of itself.
-fn match_config(first: &[u8], config: &[u8]) -> Result<(), Error> {
+fn match_config(first: &[u8], config: &[u8], id: Uuid) -> Result<(), Error> {
     let body = first.get(128..).unwrap_or_default();
     match Body::parse(1, body) {
-        Ok(Body::Init(init)) if init.config == FullHash::of(config) => Ok(()),
+        Ok(Body::Init(init)) if init.config == FullHash::of(config) && init.repository == id => {
+            Ok(())
+        }
         Ok(_) => Err(Error::damaged(
             "config",
             "it is not the config that log entry 0 names",

@@ -2,7 +2,7 @@
 
 use crate::id::{BlobId, ObjectHash, SessionId};
 use crate::keys::BlobKind;
-use crate::pack::ObjectName;
+use crate::pack::{MAX_PACK, MIN_PACK, ObjectName};
 use uuid::Uuid;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -105,14 +105,21 @@ pub(crate) fn encode(
         };
         bytes.extend_from_slice(raw.as_bytes());
     }
-    for first in 0..=255u8 {
-        let below = records.partition_point(|record| record.id.0[0] <= first);
-        bytes.extend_from_slice(count(below).as_bytes());
+    for below in fanout(&records) {
+        bytes.extend_from_slice(&below.to_le_bytes());
     }
     for record in &records {
         bytes.extend_from_slice(raw_record(record).as_bytes());
     }
     bytes
+}
+
+/// How many of the sorted records have a first byte at most 0, 1 … 255.
+fn fanout(records: &[Record]) -> Vec<u32> {
+    let below = |first| records.partition_point(|record| record.id.0[0] <= first);
+    (0..=255)
+        .map(|first| u32::try_from(below(first)).expect("bounded by MAX_RECORDS"))
+        .collect()
 }
 
 fn raw_record(record: &Record) -> RawRecord {
@@ -127,6 +134,8 @@ fn raw_record(record: &Record) -> RawRecord {
 /// The parts before the records: enough to find a record by a few range reads.
 #[derive(Debug, Clone)]
 pub struct Head {
+    /// Who made it.
+    pub session: SessionId,
     /// The pack table.
     pub packs: Vec<PackEntry>,
     /// How many records have a first byte at most this.
@@ -158,6 +167,9 @@ pub(crate) fn head_len(header: &[u8]) -> Result<usize, String> {
     let packs = usize::try_from(raw.packs.get()).unwrap_or(usize::MAX);
     if raw.magic != *b"CNVYINDX" || raw.version.get() != 1 {
         return Err("it does not begin like an index segment of a known version".to_owned());
+    }
+    if raw.reserved.get() != 0 || raw.zeros != [0; 12] {
+        return Err("bytes of its header that must be zero are not".to_owned());
     }
     if packs > MAX_PACKS || raw.records.get() as usize > MAX_RECORDS {
         return Err("it is larger than a segment may be".to_owned());
@@ -191,6 +203,7 @@ pub(crate) fn decode_head(repository: Uuid, bytes: &[u8]) -> Result<Head, String
         return Err("its fan-out does not match its records".to_owned());
     }
     Ok(Head {
+        session: SessionId(raw.session),
         packs,
         fanout,
         records: raw.records.get(),
@@ -202,6 +215,9 @@ fn pack_entry(bytes: &[u8]) -> Result<PackEntry, String> {
     let content = u8::try_from(raw.content.get())
         .ok()
         .and_then(BlobKind::from_code);
+    if !(MIN_PACK..=MAX_PACK).contains(&(raw.length.get() as usize)) {
+        return Err("it names a pack of a length that no pack has".to_owned());
+    }
     Ok(PackEntry {
         name: ObjectName {
             session: SessionId(raw.session),
@@ -230,7 +246,8 @@ pub(crate) fn decode_records<'a>(
             .ok()
             .and_then(|n| head.packs.get(n));
         let pack = pack.ok_or("a record names a pack that is not in its table")?;
-        let end = u64::from(record.offset) + 64 + u64::from(record.stored);
+        // Its header in the table and the pack's end come after it.
+        let end = u64::from(record.offset) + 64 + u64::from(record.stored) + 128;
         if record.offset < 64 || end > u64::from(pack.length) {
             return Err("a record points outside its pack".to_owned());
         }
@@ -249,6 +266,9 @@ pub fn decode(repository: Uuid, bytes: &[u8]) -> Result<(Head, Vec<Record>), Str
     let records = decode_records(&head, body).collect::<Result<Vec<_>, _>>()?;
     if !records.is_sorted_by(|a, b| (a.id, a.pack) <= (b.id, b.pack)) {
         return Err("its records are not in order".to_owned());
+    }
+    if head.fanout != fanout(&records) {
+        return Err("its fan-out does not match its records".to_owned());
     }
     Ok((head, records))
 }

@@ -316,7 +316,7 @@ impl Session {
             new_bytes: figures.new.0,
             stored_bytes: figures.stored.0,
         };
-        if let Some(rule) = backup.broken_rule() {
+        if let Some(rule) = backup.broken_limit() {
             return Err(Error::Invalid(rule.to_owned()));
         }
         let state = self.state();

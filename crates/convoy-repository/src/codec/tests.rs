@@ -82,3 +82,28 @@ fn a_chunk_is_not_a_node() {
         keys().id(BlobKind::Node, b"x")
     );
 }
+
+#[test]
+fn one_frame_and_nothing_else() {
+    let (id, bytes) = sealed(&b"abcdefgh".repeat(100), Compression::Zstd(1));
+    let with = |more: &[u8], in_front: bool| {
+        let (header, frame) = bytes.split_at(64);
+        let payload = if in_front {
+            [more, frame].concat()
+        } else {
+            [frame, more].concat()
+        };
+        let mut blob = [header, &payload].concat();
+        let stored = u32::try_from(payload.len()).unwrap();
+        blob[12..16].copy_from_slice(&stored.to_le_bytes());
+        opened(id, &blob, 800)
+    };
+    assert!(with(&[], false).is_ok());
+    // A frame that decoders skip, and a second one of nothing.
+    let skipped = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
+    let empty = zstd::bulk::compress(b"", 1).unwrap();
+    for more in [&skipped[..], &empty, b"x"] {
+        assert!(with(more, false).is_err(), "{more:?}");
+        assert!(with(more, true).is_err(), "{more:?}");
+    }
+}

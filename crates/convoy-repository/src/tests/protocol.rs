@@ -522,7 +522,9 @@ fn forged_collection_does_not_count() {
     put(&store, key.as_str(), &bytes);
     let opened = open(&store).unwrap();
     assert_eq!(opened.backups().len(), 1);
-    assert!(opened.read_only().is_some());
+    // Void for good, by a rule that every version knows: a stolen writer's key cannot stop the others.
+    assert_eq!(opened.read_only(), None);
+    back_up(&opened, 2, 2).unwrap();
 }
 
 #[test]
@@ -643,4 +645,38 @@ fn limits_are_kept() {
     let opened = open(&store).unwrap();
     assert_eq!(opened.backups(), [made]);
     assert!(opened.read_only().is_some());
+}
+
+#[test]
+fn the_first_entry_is_the_init_of_this_config() {
+    let made = store();
+    let repository = create(&made).unwrap();
+    let keys = Keys::derive(&repository.config().secret);
+    let config = FullHash::of(&made.get(&"config".parse::<Key>().unwrap()).unwrap());
+    let with = |body: &Body| {
+        let stamp = Stamp {
+            slot: 0,
+            prev: FullHash([0; 32]),
+            op: Uuid::from_u128(1),
+            host: Uuid::nil(),
+            time: 0,
+        };
+        put(
+            &made,
+            slot_key(0).as_str(),
+            &entry::encode(&keys, &stamp, body),
+        );
+        open(&made).map(|_| ()).map_err(|error| error.kind())
+    };
+    let init = |repository, config| Body::Init(crate::body::Init { repository, config });
+    assert_eq!(with(&init(repository.id(), config)), Ok(()));
+    assert_eq!(with(&init(Uuid::nil(), config)), Err(Kind::Integrity));
+    assert_eq!(
+        with(&init(repository.id(), FullHash([0; 32]))),
+        Err(Kind::Integrity)
+    );
+    let keep = Body::Keep(Keep {
+        session: crate::SessionId([1; 16]),
+    });
+    assert_eq!(with(&keep), Err(Kind::Integrity));
 }
