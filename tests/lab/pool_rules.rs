@@ -1,11 +1,12 @@
 //! Which devices and settings an engine accepts, and that what it refuses is as it was.
 
 use crate::signatures::{SIGNATURES, write};
-use crate::world::{
-    World, attach, disk, mount, name, noise, refusal, run, snapshot, sweep, volume,
-};
+use crate::world::{World, attach, mount, name, refusal, snapshot, sweep, volume};
 use convoy_engine::{Engine, Operation, pool_options};
 use convoy_fault::{Fault, Kind};
+use convoy_tests::command::tool as run;
+use convoy_tests::disk::disks;
+use convoy_tests::noise::noise;
 use convoy_thinpool::blockdev;
 use convoy_units::{Bytes, DataBlockSize, Sectors};
 use std::fs;
@@ -76,8 +77,8 @@ fn a_device_in_use_is_refused() {
     let world = World::new("in-use");
     let clean = world.disk("clean", DATA);
     // Our own scratch filesystem's disk, mounted.
-    let mounted = disk(0);
-    let (kind, words) = world.refused(&devices(&mounted, &clean));
+    let mounted = disks().remove(0);
+    let (kind, words) = world.refused(&devices(mounted.to_str().unwrap(), &clean));
     assert_eq!(kind, Kind::Conflict, "{words}");
     assert!(words.contains("in use"), "{words}");
     // A blank one that another device is made of.
@@ -350,7 +351,7 @@ fn device_paths_may_move() {
     let engine = world.open(&devices(&data, &metadata));
     let made = volume(&engine, "v", Bytes::mib(64));
     let content = noise(1, 1 << 20);
-    crate::world::write_device(&made.device, 0, &content);
+    crate::world::write_device(&made.device, 32 << 20, &content);
     engine.stop().unwrap();
     run("losetup", &["--detach", &data, &metadata]);
     // The same two paths, exchanged: to be refused, since the metadata is not there.
@@ -371,9 +372,41 @@ fn device_paths_may_move() {
     world.open(&devices(&data2, &metadata2)).stop().unwrap();
     let engine = world.open(&[]);
     let found = engine.volume(&name("v")).unwrap();
-    assert!(fs::read(&found.device).unwrap()[..1 << 20] == content);
+    assert!(fs::read(&found.device).unwrap()[32 << 20..33 << 20] == content);
     assert_eq!(engine.info().unwrap().pool.data_device, Path::new(&data2));
     engine.stop().unwrap();
+}
+
+/// Two disks of one size change places between boots: the metadata fits, the data is somebody else's.
+#[test]
+fn another_disk_in_the_data_devices_place_is_refused_untouched() {
+    let world = World::new("exchanged");
+    let (data, metadata) = (world.disk("data", DATA), world.disk("metadata", METADATA));
+    let other = world.disk("other", DATA);
+    run("mkfs.ext4", &["-q", "-F", &other]);
+    let engine = world.open(&devices(&data, &metadata));
+    volume(&engine, "v", Bytes::mib(64));
+    engine.stop().unwrap();
+    let before = bytes_of(&[&other, &metadata]);
+    let (kind, words) = world.refused(&devices(&other, &metadata));
+    assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
+    assert!(
+        words.contains("filesystem of v is not where it should be"),
+        "{words}"
+    );
+    assert!(
+        bytes_of(&[&other, &metadata]) == before,
+        "refused devices were written"
+    );
+    // The refused path is not remembered.
+    let engine = world.open(&[]);
+    assert_eq!(engine.info().unwrap().pool.data_device, Path::new(&data));
+    // A volume that was written over is no witness; an operator who knows may say so.
+    let v = engine.volume(&name("v")).unwrap();
+    crate::world::write_device(&v.device, 0, &noise(1, 1 << 20));
+    engine.stop().unwrap();
+    assert_eq!(world.refused(&[]).0, Kind::PoolUnhealthy);
+    world.open(&[("dm.trustdatadev", "true")]).stop().unwrap();
 }
 
 #[test]

@@ -71,6 +71,14 @@ impl Catalog {
         })
     }
 
+    /// Keeps every id up to `highest` from being given: the pool has devices that are not ours, and an
+    /// intent must never be undone by deleting one of them.
+    pub fn reserve_dev_ids(&self, pool: Uuid, highest: DevId) -> Result<(), Error> {
+        self.change("reserving device ids", |transaction| {
+            write::reserve(transaction, pool, highest)
+        })
+    }
+
     /// Records what is about to be done to the pool, together with `changes`; durable before it returns.
     ///
     /// Errors: `Busy` while another intent of this pool is pending; those of `apply`.

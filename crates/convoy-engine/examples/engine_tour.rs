@@ -3,6 +3,12 @@
 //! Needs root and a kernel with dm-thin: `cargo xtask lab --disk :4G -- …`, or a test host.
 //! Usage: `engine_tour ROOT BACKUPS`, two directories on a real filesystem.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example shows what it does"
+)]
+
 use convoy_engine::{Config, CreateVolume, Engine, Error, Operation};
 use convoy_units::Bytes;
 use std::path::Path;

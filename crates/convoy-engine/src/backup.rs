@@ -37,7 +37,9 @@ impl Engine {
     /// # Errors
     /// `NotFound` for the snapshot; `DestinationUnavailable` when the destination does not answer or is
     /// not the one it was; `Integrity` when metadata, device or repository does not verify;
-    /// `Interrupted`. On every error no backup is visible, and what was sent is found again by the next.
+    /// `Interrupted`. On an error no backup is visible, and what was sent is found again by the next; but
+    /// when the destination's last answer was lost, it may have become visible (the message says so):
+    /// repeating the operation under its id tells.
     pub fn create_backup(
         &self,
         reference: &SnapshotRef,
@@ -51,6 +53,10 @@ impl Engine {
         let _queue = self.backups.claim(volume.uuid);
         let destination = self.open_destination(destination, Missing::Create)?;
         if let Some(made) = destination.repository.backup_by_op(op.id) {
+            if made.snapshot.id != snapshot.uuid {
+                let what = format!("operation {} has backed up another snapshot", op.id);
+                return Err(Error::new(Kind::Conflict, what));
+            }
             let backup = describe_backup(&destination.location, made);
             return Ok(BackupOutcome {
                 backup,
@@ -372,7 +378,7 @@ struct ActiveSnapshot<'a> {
 
 impl<'a> ActiveSnapshot<'a> {
     fn new(engine: &'a Engine, snapshot: &catalog::Snapshot) -> Result<Self, Error> {
-        let device = engine.activate_snapshot(snapshot, true)?;
+        let device = engine.activate_snapshot(snapshot)?;
         Ok(Self {
             engine,
             uuid: snapshot.uuid,

@@ -35,6 +35,11 @@ impl Claims {
         Claim { of: self, id }
     }
 
+    /// Holds `id` if nobody else does.
+    pub(crate) fn try_claim(&self, id: Uuid) -> Option<Claim<'_>> {
+        self.lock().insert(id).then_some(Claim { of: self, id })
+    }
+
     /// A set of ids is whole whatever panicked beside it.
     fn lock(&self) -> MutexGuard<'_, HashSet<Uuid>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

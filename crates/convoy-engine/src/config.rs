@@ -38,4 +38,7 @@ pub struct PoolConfig {
     pub default_volume_size: Option<Bytes>,
     /// `dm.fs`, default `ext4`.
     pub filesystem: Option<String>,
+    /// `dm.trustdatadev`: take the data device even if none of the pool's volumes is recognised on it,
+    /// which is otherwise refused. Not remembered.
+    pub trust_data: bool,
 }

@@ -64,6 +64,7 @@ impl Engine {
             }
         };
         let options = OpenOptions {
+            host: self.catalog.host(),
             cache_dir: known
                 .as_ref()
                 .map(|known| self.root.cache(known.repository)),
@@ -74,12 +75,18 @@ impl Engine {
             Err(error) if error.kind() == Kind::NotFound => match (&known, missing) {
                 (Some(known), _) => return Err(gone(&url, known)),
                 (None, Missing::Create) => {
-                    let options = CreateOptions {
+                    let new = CreateOptions {
                         host: self.catalog.host(),
                         ..CreateOptions::default()
                     };
-                    Repository::create(store, &options)
-                        .doing(|| format!("making a repository at {url}"))?
+                    match Repository::create(store.clone(), &new) {
+                        // Somebody else made it in this moment.
+                        Err(error) if error.kind() == Kind::Conflict => {
+                            Repository::open(store, &options)
+                        }
+                        made => made,
+                    }
+                    .doing(|| format!("making a repository at {url}"))?
                 }
                 (None, Missing::Refuse) => {
                     return Err(Error::of(format!("opening the repository at {url}"), error));

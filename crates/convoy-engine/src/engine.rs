@@ -56,6 +56,9 @@ impl Engine {
     pub fn open_with(config: &Config, control: Arc<dyn Control>) -> Result<Self, Error> {
         let root = Root::lock(&config.root)?;
         let catalog = Catalog::open(&root.catalog()).doing(|| "opening the catalog")?;
+        // A frozen volume holds everybody who writes to it: they are let go before anything that may
+        // refuse to go on.
+        let resumed = recovery::resume(&catalog, &*control)?;
         let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, control)?;
         let mut engine = Self {
             catalog,
@@ -65,10 +68,11 @@ impl Engine {
             volumes: Claims::default(),
             backups: Claims::default(),
             broken: Mutex::default(),
-            recovered: Vec::new(),
+            recovered: resumed,
             root,
         };
-        engine.recovered = recovery::recover(&engine)?;
+        let recovered = recovery::recover(&engine)?;
+        engine.recovered.extend(recovered);
         for line in &engine.recovered {
             tracing::warn!("{line}");
         }

@@ -7,7 +7,7 @@ use convoy_units::{Bytes, DataBlockSize, Sectors};
 use std::path::PathBuf;
 
 /// Every driver option: its name, its default, and its rule as a person reads it.
-pub const OPTIONS: [(&str, &str, &str); 6] = [
+pub const OPTIONS: [(&str, &str, &str); 7] = [
     (
         "dm.datadev",
         "a file under the root",
@@ -30,6 +30,11 @@ pub const OPTIONS: [(&str, &str, &str); 6] = [
         "a size such as 10G, a multiple of the pool's block size",
     ),
     ("dm.fs", "ext4", "ext4 or xfs"),
+    (
+        "dm.trustdatadev",
+        "false",
+        "true: take a data device on which no volume is recognised; for one start, by an operator who knows",
+    ),
 ];
 
 /// Reads `dm.*` options as the command line and the configuration file give them.
@@ -104,6 +109,11 @@ fn set(config: &mut PoolConfig, name: &str, value: &str) -> Result<(), Error> {
                 ));
             }
         },
+        "dm.trustdatadev" => {
+            config.trust_data = value
+                .parse()
+                .map_err(|_| invalid(name, value, &"it is true or false"))?;
+        }
         _ => {
             let known: Vec<&str> = OPTIONS.iter().map(|(name, ..)| *name).collect();
             let what = format!("unknown driver option {name:?}");

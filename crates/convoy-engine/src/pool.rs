@@ -4,6 +4,8 @@
 //! anybody's data is refused; what the metadata device says is compared with the catalog before the kernel
 //! is given it, because device paths move and an all-zero superblock would be formatted without a word.
 
+mod data_identity;
+
 use crate::config::PoolConfig;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
@@ -11,7 +13,7 @@ use crate::model::PoolInfo;
 use crate::root::Root;
 use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, Change};
-use convoy_fault::Kind;
+use convoy_fault::{Fault, Kind};
 use convoy_thin_metadata::{FileSource, SuperblockState, View, read_superblock, sizing};
 use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, blockdev, loopdev, signature};
 use convoy_units::{Bytes, DataBlockSize, DevId, TransactionId};
@@ -64,16 +66,17 @@ pub(crate) fn bring_up(
     if active {
         tracing::debug!("the pool is active already");
     } else if record.initialised {
-        check_identity(catalog, &record, &devices)?;
+        check_identity(catalog, &record, &devices, config.trust_data)?;
     } else {
         check_blank(&record, &devices, begun_before)?;
         record.data_size = device_size(&devices.data)?;
         record.metadata_size = device_size(&devices.metadata)?;
     }
-    // The record is durable before the kernel formats anything, so that a pool of ours is known as ours.
-    catalog
-        .apply(&[Change::PutPool(record.clone())])
-        .doing(|| "recording the pool")?;
+    // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
+    // as ours. What changes about one that exists is recorded once it is up with it.
+    if !record.initialised {
+        put(catalog, &record)?;
+    }
     let spec = PoolSpec {
         name: record.name.clone(),
         uuid: record.uuid,
@@ -83,9 +86,17 @@ pub(crate) fn bring_up(
         low_water: low_water(record.data_size, record.block_size),
         error_if_no_space: false,
     };
-    let pool =
-        Pool::activate(control, &spec).doing(|| format!("activating pool {}", record.name))?;
+    let pool = match Pool::activate(control, &spec) {
+        Ok(pool) => pool,
+        Err(error) => {
+            if !begun_before {
+                forget_unmade(catalog, &record, &spec.metadata);
+            }
+            return Err(Error::of(format!("activating pool {}", record.name), error));
+        }
+    };
     let record = if record.initialised {
+        put(catalog, &record)?;
         record
     } else {
         initialised(catalog, record)?
@@ -96,6 +107,12 @@ pub(crate) fn bring_up(
         check_active(catalog, &record, &pool)?;
     }
     Ok((pool, record))
+}
+
+fn put(catalog: &Catalog, record: &catalog::Pool) -> Result<(), Error> {
+    catalog
+        .apply(&[Change::PutPool(record.clone())])
+        .doing(|| "recording the pool")
 }
 
 /// The record of a pool about to be made. Nothing is touched yet.
@@ -319,6 +336,7 @@ fn check_identity(
     catalog: &Catalog,
     record: &catalog::Pool,
     devices: &Devices,
+    trust_data: bool,
 ) -> Result<(), Error> {
     let device = devices.metadata.display();
     let doing = || format!("reading the pool's metadata on {device}");
@@ -354,13 +372,20 @@ fn check_identity(
         return Err(Error::new(Kind::PoolUnhealthy, what).hinting("device paths may have moved"));
     }
     let view = View::live(source).doing(doing)?;
-    let found = view
+    let found: Vec<DevId> = view
         .devices()
         .doing(doing)?
         .into_iter()
         .map(|details| details.dev_id)
         .collect();
-    check_devices(catalog, record, &found)
+    check_devices(catalog, record, &found.into_iter().collect())?;
+    match data_identity::check(catalog, record, &view, &devices.data) {
+        Err(error) if trust_data => {
+            tracing::warn!("taken all the same: {}", convoy_fault::chain(&error));
+            Ok(())
+        }
+        checked => checked,
+    }
 }
 
 /// A pool of ours that was active already: the same comparison, through a metadata snapshot.
@@ -380,6 +405,12 @@ fn check_active(catalog: &Catalog, record: &catalog::Pool, pool: &Pool) -> Resul
     check_transaction(catalog, record, transaction)?;
     let held = match pool.reserve_metadata_snapshot() {
         Ok(held) => held,
+        Err(error) if error.kind() != Kind::PoolUnhealthy => {
+            return Err(Error::of(
+                "comparing the pool's devices with the catalog",
+                error,
+            ));
+        }
         Err(error) => {
             // A read-only pool cannot hold one; its volumes can still be read.
             tracing::warn!(
@@ -463,6 +494,11 @@ fn check_devices(
         .filter(|id| !open.contains(id))
         .map(ToString::to_string)
         .collect();
+    if let Some(highest) = found.last() {
+        catalog
+            .reserve_dev_ids(record.uuid, *highest)
+            .doing(|| "keeping the pool's device ids")?;
+    }
     if !foreign.is_empty() {
         tracing::warn!(
             "the pool has thin devices that are not in the catalog, left alone: {}",
@@ -472,15 +508,25 @@ fn check_devices(
     Ok(())
 }
 
+/// A pool that the kernel would not make, and whose metadata device is blank still, was never there: the
+/// next start may have other settings.
+fn forget_unmade(catalog: &Catalog, record: &catalog::Pool, metadata: &Path) {
+    if !blockdev::first_block_is_zero(metadata).is_ok_and(|blank| blank) {
+        return;
+    }
+    if let Err(error) = catalog.apply(&[Change::RemovePool(record.uuid)]) {
+        let error = convoy_fault::chain(&error);
+        tracing::warn!(pool = %record.name, "a pool that was not made stays recorded: {error}");
+    }
+}
+
 /// The kernel has made the pool: say so durably.
 fn initialised(catalog: &Catalog, record: catalog::Pool) -> Result<catalog::Pool, Error> {
     let record = catalog::Pool {
         initialised: true,
         ..record
     };
-    catalog
-        .apply(&[Change::PutPool(record.clone())])
-        .doing(|| "recording the pool")?;
+    put(catalog, &record)?;
     let loop_note = if record.loop_backed {
         ", loop (not for production)"
     } else {
@@ -493,6 +539,39 @@ fn initialised(catalog: &Catalog, record: catalog::Pool) -> Result<catalog::Pool
 /// Blocks left when the kernel raises an event: a tenth of the pool.
 fn low_water(data: Bytes, block_size: DataBlockSize) -> u64 {
     data.0 / block_size.bytes().0 / 10
+}
+
+/// The share of metadata in use, in tenths, from which nothing new is made: snapshots are what eats it, and
+/// its exhaustion has no grace period in the kernel.
+const METADATA_TENTHS: u64 = 9;
+
+impl Engine {
+    /// Refuses to make anything in a pool that has no room for it, before any of it is begun.
+    pub(crate) fn refuse_full(&self, doing: impl Fn() -> String) -> Result<(), Error> {
+        let status = self.pool.status().doing(&doing)?;
+        let Some(usage) = status.usage() else {
+            return Err(Error::new(
+                Kind::PoolUnhealthy,
+                format!("{}: the pool is {status}", doing()),
+            ));
+        };
+        let full = |what: &str, hint: &str| {
+            Err(Error::new(Kind::PoolFull, format!("{}: {what}", doing())).hinting(hint))
+        };
+        if usage.mode == Mode::OutOfDataSpace || usage.data.used >= usage.data.total {
+            return full(
+                "the pool has no data space left",
+                "delete a snapshot or a volume: that works still",
+            );
+        }
+        if usage.metadata.used * 10 >= usage.metadata.total * METADATA_TENTHS {
+            return full(
+                "nine tenths of the pool's metadata are in use",
+                "delete snapshots: that works still, and they are what takes metadata",
+            );
+        }
+        Ok(())
+    }
 }
 
 /// A pool as a caller is shown it.

@@ -8,51 +8,77 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::operation::Operation;
 use crate::transaction::Settled;
-use convoy_catalog::{Change, SnapshotState, Volume, VolumeState};
+use convoy_catalog::{Catalog, Change, SnapshotState, Volume, VolumeState};
+use convoy_thinpool::Control;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use uuid::Uuid;
 
-/// Recovers; the sentences say what there was to do.
+/// Resumes every device of ours that a kill left suspended, whatever else may be wrong.
+pub(crate) fn resume(catalog: &Catalog, control: &dyn Control) -> Result<Vec<String>, Error> {
+    let mut said = Vec::new();
+    for pool in catalog.pools().doing(|| "reading the pool's record")? {
+        match convoy_thinpool::resume_suspended(control, pool.uuid) {
+            Ok(names) => said.extend(
+                names
+                    .into_iter()
+                    .map(|name| format!("resumed device {name}, which a kill had left suspended")),
+            ),
+            Err(error) => {
+                let error = convoy_fault::chain(&error);
+                said.push(format!(
+                    "devices of pool {} may be suspended: {error}",
+                    pool.name
+                ));
+            }
+        }
+    }
+    Ok(said)
+}
+
+/// Recovers; the sentences say what there was to do. Only a pool that contradicts the catalog stops the
+/// opening: one that takes no changes can still be read.
 pub(crate) fn recover(engine: &Engine) -> Result<Vec<String>, Error> {
     let mut said = Vec::new();
-    // A frozen volume holds everybody who writes to it: first of all, let them go.
-    for name in engine
-        .pool
-        .resume_suspended()
-        .doing(|| "resuming suspended devices")?
-    {
-        said.push(format!(
-            "resumed device {name}, which a kill had left suspended"
-        ));
-    }
-    if engine
-        .pool
-        .release_stale_metadata_snapshot()
-        .doing(|| "releasing a stale metadata snapshot")?
-    {
-        said.push("released a metadata snapshot that a kill had left reserved".to_owned());
-    }
-    for intent in engine
-        .catalog
-        .pending_intents()
-        .doing(|| "reading pending intents")?
-    {
-        let did = match engine.settle(&intent)? {
-            Settled::Finished => "finished",
-            Settled::Undone => "undid",
-        };
-        said.push(format!(
-            "{did} an interrupted attempt to {} (operation {})",
-            intent.verb, intent.op
-        ));
+    match engine.pool.release_stale_metadata_snapshot() {
+        Ok(true) => {
+            said.push("released a metadata snapshot that a kill had left reserved".to_owned());
+        }
+        Ok(false) => (),
+        Err(error) => said.push(convoy_fault::chain(&error)),
     }
     unpin(engine)?;
+    // Before the intents: a device that is up cannot be deleted.
     take_down_strays(engine, &mut said)?;
+    settle_intents(engine, &mut said)?;
     finish_half_done(engine, &mut said)?;
     bring_up_volumes(engine)?;
     mount_wanted(engine, &mut said)?;
     Ok(said)
+}
+
+fn settle_intents(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error> {
+    let pending = engine
+        .catalog
+        .pending_intents()
+        .doing(|| "reading pending intents")?;
+    for intent in pending {
+        let what = format!(
+            "an interrupted attempt to {} (operation {})",
+            intent.verb, intent.op
+        );
+        said.push(match engine.settle(&intent) {
+            Ok(Settled::Finished) => format!("finished {what}"),
+            Ok(Settled::Undone) => format!("undid {what}"),
+            // The transaction id was compared before the pool was used: this is a pool that takes no
+            // changes, or a device somebody holds. The next transaction tries again.
+            Err(error) => format!(
+                "{what} is still to be settled: {}",
+                convoy_fault::chain(&error)
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// No backup runs yet, so every pin is a dead one's.
@@ -164,7 +190,7 @@ fn mount_wanted(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error> {
         let Some(volume) = usable.filter(|_| mount.wanted) else {
             continue;
         };
-        if let Err(error) = engine.mount_at(&volume, &mount.target) {
+        if let Err(error) = engine.mount_again(&volume, &mount.target) {
             let error = convoy_fault::chain(&error);
             said.push(format!("volume {} is not mounted: {error}", volume.name));
         }

@@ -22,6 +22,13 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// The number of a volume's device, if that is up.
+    pub(crate) fn device_of(&self, volume: Uuid) -> Option<(u32, u32)> {
+        self.devices
+            .get(&volume)
+            .map(|number| (number.major, number.minor))
+    }
+
     /// Where a volume is mounted, by the kernel's own table: the place that was asked for, if it is
     /// mounted at several.
     pub(crate) fn mount_of(&self, volume: Uuid, wanted: Option<&Path>) -> Option<PathBuf> {

@@ -5,10 +5,10 @@ use crate::error::{Doing, Error};
 use crate::model::{Created, SnapshotInfo};
 use crate::operation::{Operation, Phase};
 use crate::resolve::describe_snapshot;
-use crate::volume::{automatic_name, discard};
+use crate::volume::automatic_name;
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
-use convoy_fault::Kind;
+use convoy_fault::{Fault, Kind};
 use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
 use convoy_thinpool::{ThinDevice, ThinSpec};
 use jiff::Timestamp;
@@ -35,25 +35,25 @@ impl Engine {
         let uuid = Uuid::now_v7();
         let name = match name {
             Some(name) => name.clone(),
-            None => automatic_name("snapshot", uuid),
+            None => automatic_name("snapshot", op.id),
         };
         let _span =
             tracing::info_span!("snapshot", volume = %volume.name, snapshot = %name, operation = %op.id)
                 .entered();
-        if let Some(taken) = self
-            .catalog
-            .snapshot_by_name(&name)
-            .doing(|| format!("looking for snapshot {name}"))?
-        {
-            if taken.op == op.id && taken.volume == volume.uuid {
+        if let Some(taken) = self.taken_before(&name, op)? {
+            if taken.op == op.id
+                && taken.volume == volume.uuid
+                && taken.state == catalog::SnapshotState::Ready
+            {
                 return Ok(Created::Unchanged(describe_snapshot(&volume, taken)));
             }
             return Err(Error::new(
                 Kind::Conflict,
-                format!("Snapshot name {name} already exists"),
+                format!("Snapshot name {} already exists", taken.name),
             )
             .hinting("snapshot names are unique among all volumes: choose another"));
         }
+        self.refuse_full(|| format!("taking a snapshot of volume {}", volume.name))?;
         let dev_id = self
             .catalog
             .allocate_dev_id(self.pool_uuid)
@@ -77,16 +77,38 @@ impl Engine {
         Ok(Created::New(describe_snapshot(&volume, snapshot)))
     }
 
+    /// A snapshot of this name, or of this very operation.
+    fn taken_before(
+        &self,
+        name: &SnapshotName,
+        op: &Operation<'_>,
+    ) -> Result<Option<catalog::Snapshot>, Error> {
+        let snapshots = self.catalog.snapshots().doing(|| "reading snapshots")?;
+        Ok(snapshots
+            .into_iter()
+            .find(|taken| taken.op == op.id || taken.name == *name))
+    }
+
     fn take(
         &self,
         volume: &catalog::Volume,
         mut snapshot: catalog::Snapshot,
         op: &Operation<'_>,
     ) -> Result<catalog::Snapshot, Error> {
-        // Nobody is held by this flush; what it writes need not be written inside the suspension.
-        if let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
-            convoy_mount::sync_filesystem(&target)
-                .doing(|| format!("flushing volume {} before its snapshot", volume.name))?;
+        // Nobody is held by this flush; what it writes need not be written inside the suspension. Where
+        // it cannot be reached (another filesystem lies over it) the suspension flushes all the same.
+        let kernel = self.kernel()?;
+        if let Some(target) = kernel.mount_of(volume.uuid, None)
+            && let Some(device) = kernel.device_of(volume.uuid)
+            && let Err(error) = convoy_mount::sync_filesystem(&target, device)
+        {
+            if error.kind() != Kind::Busy {
+                return Err(Error::of(
+                    format!("flushing volume {} before its snapshot", volume.name),
+                    error,
+                ));
+            }
+            tracing::warn!(volume = %volume.name, "not flushed before its snapshot: {error}");
         }
         let (dev_id, origin) = (snapshot.dev_id, volume.dev_id);
         let begun = [Change::PutSnapshot(snapshot.clone())];
@@ -163,6 +185,8 @@ impl Engine {
     ) -> Result<(), Error> {
         self.refuse_pinned(snapshot)?;
         let doing = || format!("deleting snapshot {}", snapshot.name);
+        // The kernel's proof that nobody has it; nothing is changed yet.
+        self.pool.deactivate_thin(snapshot.uuid).doing(doing)?;
         let doomed = catalog::Snapshot {
             state: catalog::SnapshotState::Deleting,
             ..snapshot.clone()
@@ -171,19 +195,8 @@ impl Engine {
             .apply(&[Change::PutSnapshot(doomed)])
             .doing(doing)?;
         op.phase(Phase::Discarding);
-        self.empty_snapshot(snapshot);
-        self.pool.deactivate_thin(snapshot.uuid).doing(doing)?;
-        let actions = vec![Action::Delete {
-            dev_id: snapshot.dev_id,
-        }];
-        self.transact(
-            op.id,
-            "delete a snapshot",
-            actions.clone(),
-            &[],
-            || self.delete_devices(&actions),
-            |(), _| (),
-        )
+        self.empty(&snapshot.name, snapshot_spec(snapshot, false));
+        self.delete_device(snapshot.dev_id, "delete a snapshot", op)
     }
 
     /// Refuses to take away a snapshot that a running backup reads or compares with.
@@ -198,40 +211,14 @@ impl Engine {
         }
     }
 
-    /// Brings a snapshot's device up; read-only unless it is about to be discarded.
+    /// Brings a snapshot's device up, read-only.
     pub(crate) fn activate_snapshot(
         &self,
         snapshot: &catalog::Snapshot,
-        read_only: bool,
     ) -> Result<ThinDevice, Error> {
-        let size = snapshot.size.sectors_floor();
-        let spec = ThinSpec {
-            uuid: snapshot.uuid,
-            dev_id: snapshot.dev_id,
-            size,
-            read_only,
-        };
         self.pool
-            .activate_thin(&spec)
+            .activate_thin(&snapshot_spec(snapshot, true))
             .doing(|| format!("activating snapshot {}", snapshot.name))
-    }
-
-    /// As [`Engine::empty`] for volumes: an economy, nothing depends on it.
-    pub(crate) fn empty_snapshot(&self, snapshot: &catalog::Snapshot) {
-        if !self.passes_discards_down() {
-            return;
-        }
-        let emptied = self
-            .activate_snapshot(snapshot, false)
-            .and_then(|device| discard(&device, snapshot.size));
-        let down = self
-            .pool
-            .deactivate_thin(snapshot.uuid)
-            .doing(|| "deactivating it");
-        if let Err(error) = emptied.and(down) {
-            let error = convoy_fault::chain(&error);
-            tracing::warn!(snapshot = %snapshot.name, "not discarded before deletion: {error}");
-        }
     }
 
     /// The snapshots of one volume, or of all, oldest first.
@@ -268,5 +255,15 @@ impl Engine {
     pub fn snapshot(&self, reference: &SnapshotRef) -> Result<SnapshotInfo, Error> {
         let (volume, snapshot) = self.find_snapshot(reference)?;
         Ok(describe_snapshot(&volume, snapshot))
+    }
+}
+
+/// A snapshot's device as the kernel is asked for it.
+pub(crate) fn snapshot_spec(snapshot: &catalog::Snapshot, read_only: bool) -> ThinSpec {
+    ThinSpec {
+        uuid: snapshot.uuid,
+        dev_id: snapshot.dev_id,
+        size: snapshot.size.sectors_floor(),
+        read_only,
     }
 }

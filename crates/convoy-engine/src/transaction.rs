@@ -28,8 +28,10 @@ impl Engine {
     /// `last_words` may add what only `act` learned.
     ///
     /// When `act` fails everything is undone before this returns; when even that fails, the intent stays
-    /// and the next transaction, or the next start, settles it first.
-    pub(crate) fn transact<T>(
+    /// and the next transaction, or the next start, settles it first. When it turns out to have happened
+    /// all the same (the answer was lost, or what remained could be done), that is success with the
+    /// default of what `act` would have learned.
+    pub(crate) fn transact<T: Default>(
         &self,
         op: Uuid,
         verb: &str,
@@ -70,19 +72,43 @@ impl Engine {
             Ok(value) => {
                 let mut changes = self.finished(&intent)?;
                 last_words(&value, &mut changes);
-                self.catalog
-                    .complete(&intent, &changes)
-                    .doing(|| format!("recording that {verb} is done"))?;
+                self.complete(&intent, &changes)?;
                 Ok(value)
             }
             Err(error) => {
-                if let Err(left) = self.settle(&intent) {
-                    let left = convoy_fault::chain(&left);
-                    tracing::error!(%verb, "left for the next transaction to settle: {left}");
+                // A device that was there before us is somebody else's: undoing must not delete it.
+                let settled = match taken(&error) {
+                    Some(dev_id) => self.undo(&intent, Some(dev_id)).map(|()| Settled::Undone),
+                    None => self.settle(&intent),
+                };
+                match settled {
+                    Ok(Settled::Finished) => Ok(T::default()),
+                    Ok(Settled::Undone) => Err(error),
+                    Err(left) => {
+                        let left = convoy_fault::chain(&left);
+                        tracing::error!(%verb, "left for the next transaction to settle: {left}");
+                        Err(error)
+                    }
                 }
-                Err(error)
             }
         }
+    }
+
+    /// Records that an intent is done. The pool has moved on already, so this is tried for a while; when
+    /// it fails for good, the thing exists and the next transaction records it.
+    fn complete(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
+        const TRIES: u32 = 5;
+        let doing = || format!("recording that {} is done", intent.verb);
+        for _ in 1..TRIES {
+            match self.catalog.complete(intent, changes) {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::warn!("{}: {}", doing(), convoy_fault::chain(&error)),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        self.catalog.complete(intent, changes).doing(doing).map_err(|error| {
+            error.hinting("it did happen in the pool: it will be recorded by the next change, or at the next start")
+        })
     }
 
     /// Finishes or undoes a pending intent, by what the pool's transaction id says happened.
@@ -101,6 +127,12 @@ impl Engine {
                     format!("the pool does not answer, so whether {verb} happened cannot be told"),
                 )
             })?;
+        // A pool that went read-only may show an id that never reached its disk.
+        if !status.takes_messages() {
+            let what =
+                format!("the pool takes no changes ({status}), so {verb} stays to be settled");
+            return Err(Error::new(Kind::PoolUnhealthy, what));
+        }
         if now != intent.to && now != intent.from {
             let what = format!(
                 "the pool's transaction id is {now}, but {verb} was begun between {} and {}: the pool's metadata was rolled back, restored or changed by somebody else",
@@ -113,28 +145,41 @@ impl Engine {
             .iter()
             .all(|a| matches!(a, Action::Delete { .. }));
         if now == intent.from && !only_deletes {
-            for action in &intent.actions {
-                self.pool
-                    .delete(action.dev_id())
-                    .doing(|| format!("undoing {verb}"))?;
-            }
-            let changes = self.undone(intent)?;
-            self.catalog
-                .abandon(intent, &changes)
-                .doing(|| format!("recording that {verb} is undone"))?;
+            self.undo(intent, None)?;
             return Ok(Settled::Undone);
         }
         if now == intent.from {
+            // One that is up cannot be deleted, and nobody may use what is being deleted.
+            for (_, row) in self.rows_of(intent)? {
+                self.pool
+                    .deactivate_thin(row.uuid())
+                    .doing(|| format!("finishing to {verb}"))?;
+            }
             self.delete_devices(&intent.actions)?;
             self.pool
                 .set_transaction_id(intent.from, intent.to)
                 .doing(|| format!("moving the pool's transaction id to {}", intent.to))?;
         }
         let changes = self.finished(intent)?;
-        self.catalog
-            .complete(intent, &changes)
-            .doing(|| format!("recording that {verb} is done"))?;
+        self.complete(intent, &changes)?;
         Ok(Settled::Finished)
+    }
+
+    /// Takes back an intent whose transaction did not happen: what it made is deleted, but for one device
+    /// that it found and did not make.
+    fn undo(&self, intent: &Intent, found: Option<DevId>) -> Result<(), Error> {
+        let verb = &intent.verb;
+        for action in &intent.actions {
+            if Some(action.dev_id()) != found {
+                self.pool
+                    .delete(action.dev_id())
+                    .doing(|| format!("undoing {verb}"))?;
+            }
+        }
+        let changes = self.undone(intent)?;
+        self.catalog
+            .abandon(intent, &changes)
+            .doing(|| format!("recording that {verb} is undone"))
     }
 
     /// Deletes the thin devices that these actions name; one that is gone already is no error.
@@ -150,55 +195,56 @@ impl Engine {
 
     /// What the catalog says once an intent's actions have happened.
     fn finished(&self, intent: &Intent) -> Result<Vec<Change>, Error> {
-        self.rows_of(intent, |action, row| match (action, row) {
-            (Action::Delete { .. }, Row::Volume(volume)) => Change::RemoveVolume(volume.uuid),
-            (Action::Delete { .. }, Row::Snapshot(snapshot)) => {
-                Change::RemoveSnapshot(snapshot.uuid)
-            }
-            (_, Row::Volume(mut volume)) => {
-                volume.state = match volume.restored_from {
-                    Some(_) => VolumeState::Restoring,
-                    None => VolumeState::Formatting,
-                };
-                Change::PutVolume(volume)
-            }
-            (_, Row::Snapshot(mut snapshot)) => {
-                snapshot.state = SnapshotState::Ready;
-                Change::PutSnapshot(snapshot)
-            }
-        })
+        let rows = self.rows_of(intent)?.into_iter();
+        Ok(rows.map(|(action, row)| row.after(action)).collect())
     }
 
     /// What the catalog says once an intent's actions are known not to have happened.
     fn undone(&self, intent: &Intent) -> Result<Vec<Change>, Error> {
-        self.rows_of(intent, |_, row| match row {
-            Row::Volume(volume) => Change::RemoveVolume(volume.uuid),
-            Row::Snapshot(snapshot) => Change::RemoveSnapshot(snapshot.uuid),
-        })
+        Ok(self
+            .rows_of(intent)?
+            .into_iter()
+            .map(|(_, row)| row.removed())
+            .collect())
     }
 
-    /// One change for each row whose thin device an action names. Snapshots come before volumes, which
-    /// they refer to.
-    fn rows_of(
-        &self,
-        intent: &Intent,
-        mut change: impl FnMut(&Action, Row) -> Change,
-    ) -> Result<Vec<Change>, Error> {
-        let action_on = |id: DevId| intent.actions.iter().find(|action| action.dev_id() == id);
-        let mut changes = Vec::new();
-        for snapshot in self.catalog.snapshots().doing(|| "reading snapshots")? {
-            if let Some(action) =
-                action_on(snapshot.dev_id).filter(|_| snapshot.pool == intent.pool)
-            {
-                changes.push(change(action, Row::Snapshot(snapshot)));
-            }
-        }
-        for volume in self.catalog.volumes().doing(|| "reading volumes")? {
-            if let Some(action) = action_on(volume.dev_id).filter(|_| volume.pool == intent.pool) {
-                changes.push(change(action, Row::Volume(volume)));
-            }
-        }
-        Ok(changes)
+    /// The rows whose thin device an intent's actions name. Snapshots come before volumes, which they
+    /// refer to.
+    fn rows_of(&self, intent: &Intent) -> Result<Vec<(Action, Row)>, Error> {
+        let mut rows: Vec<Row> = Vec::new();
+        let snapshots = self.catalog.snapshots().doing(|| "reading snapshots")?;
+        rows.extend(
+            snapshots
+                .into_iter()
+                .filter(|s| s.pool == intent.pool)
+                .map(Row::Snapshot),
+        );
+        let volumes = self.catalog.volumes().doing(|| "reading volumes")?;
+        rows.extend(
+            volumes
+                .into_iter()
+                .filter(|v| v.pool == intent.pool)
+                .map(Row::Volume),
+        );
+        let action_on = |id| {
+            intent
+                .actions
+                .iter()
+                .copied()
+                .find(|action| action.dev_id() == id)
+        };
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some((action_on(row.dev_id())?, row)))
+            .collect())
+    }
+}
+
+/// The thin device that could not be made because it was there already, if that is why this failed.
+fn taken(error: &Error) -> Option<DevId> {
+    match std::error::Error::source(error)?.downcast_ref()? {
+        convoy_thinpool::Error::ThinExists { dev_id, .. } => Some(*dev_id),
+        _ => None,
     }
 }
 
@@ -206,4 +252,45 @@ impl Engine {
 enum Row {
     Volume(convoy_catalog::Volume),
     Snapshot(convoy_catalog::Snapshot),
+}
+
+impl Row {
+    fn dev_id(&self) -> DevId {
+        match self {
+            Self::Volume(volume) => volume.dev_id,
+            Self::Snapshot(snapshot) => snapshot.dev_id,
+        }
+    }
+
+    fn uuid(&self) -> Uuid {
+        match self {
+            Self::Volume(volume) => volume.uuid,
+            Self::Snapshot(snapshot) => snapshot.uuid,
+        }
+    }
+
+    /// What becomes of it when an action on its device has happened.
+    fn after(self, action: Action) -> Change {
+        match (action, self) {
+            (Action::Delete { .. }, row) => row.removed(),
+            (_, Self::Volume(mut volume)) => {
+                volume.state = match volume.restored_from {
+                    Some(_) => VolumeState::Restoring,
+                    None => VolumeState::Formatting,
+                };
+                Change::PutVolume(volume)
+            }
+            (_, Self::Snapshot(mut snapshot)) => {
+                snapshot.state = SnapshotState::Ready;
+                Change::PutSnapshot(snapshot)
+            }
+        }
+    }
+
+    fn removed(self) -> Change {
+        match self {
+            Self::Volume(volume) => Change::RemoveVolume(volume.uuid),
+            Self::Snapshot(snapshot) => Change::RemoveSnapshot(snapshot.uuid),
+        }
+    }
 }

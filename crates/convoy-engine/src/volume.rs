@@ -6,13 +6,14 @@ use crate::model::{CreateVolume, Created, VolumeInfo};
 use crate::operation::{Operation, Phase};
 use crate::restore::{Source, fill};
 use crate::root::make_directory;
+use crate::snapshot::snapshot_spec;
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
 use convoy_fault::Kind;
-use convoy_mount::{Filesystem, MakeOptions, MountOptions, Unmounted};
+use convoy_mount::{Filesystem, MakeOptions, MountOptions};
 use convoy_names::VolumeName;
 use convoy_thinpool::{Discards, ThinDevice, ThinSpec, blockdev};
-use convoy_units::{ByteRange, Bytes};
+use convoy_units::{ByteRange, Bytes, DevId, Sectors};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -79,30 +80,38 @@ impl Engine {
         Ok(Created::New(self.describe_volume(volume, &self.kernel()?)?))
     }
 
-    /// The volume that this very operation made before, if it did.
+    /// The volume that this very operation made before, if it did. One that a failed attempt left half
+    /// made under this name is removed, so that the name can be used again.
     fn repeated(
         &self,
         request: &CreateVolume,
         op: &Operation<'_>,
     ) -> Result<Option<VolumeInfo>, Error> {
-        let Some(name) = &request.name else {
+        let volumes = self.catalog.volumes().doing(|| "reading volumes")?;
+        let same = |volume: &&catalog::Volume| {
+            volume.op == op.id || Some(&volume.name) == request.name.as_ref()
+        };
+        let Some(found) = volumes.iter().find(same) else {
             return Ok(None);
         };
-        let found = self
-            .catalog
-            .volume_by_name(name)
-            .doing(|| format!("looking for volume {name}"))?;
-        match found {
-            None => Ok(None),
-            Some(volume) if volume.op == op.id && volume.state == catalog::VolumeState::Ready => {
-                Ok(Some(self.describe_volume(volume, &self.kernel()?)?))
-            }
-            Some(_) => Err(
-                Error::new(Kind::Conflict, format!("Volume {name} already exists")).hinting(
-                    format!("choose another name, or see it with `convoy inspect {name}`"),
-                ),
-            ),
+        let name = &found.name;
+        if found.op == op.id && found.state == catalog::VolumeState::Ready {
+            return Ok(Some(self.describe_volume(found.clone(), &self.kernel()?)?));
         }
+        let half_made = matches!(
+            found.state,
+            catalog::VolumeState::Formatting | catalog::VolumeState::Restoring
+        );
+        if half_made && let Some(_nobody_makes_it) = self.volumes.try_claim(found.uuid) {
+            tracing::warn!(volume = %name, "removing what a failed attempt left");
+            self.destroy(found, op)?;
+            return Ok(None);
+        }
+        Err(
+            Error::new(Kind::Conflict, format!("Volume {name} already exists")).hinting(format!(
+                "choose another name, or see it with `convoy inspect {name}`"
+            )),
+        )
     }
 
     /// The record of a volume about to be made: every rule is checked before anything is touched.
@@ -116,7 +125,7 @@ impl Engine {
         let uuid = Uuid::now_v7();
         let name = match &request.name {
             Some(name) => name.clone(),
-            None => automatic_name("volume", uuid),
+            None => automatic_name("volume", op.id),
         };
         let filesystem = match (&request.filesystem, source) {
             (Some(asked), Some(source)) if *asked != source.backup.filesystem => {
@@ -158,6 +167,7 @@ impl Engine {
     }
 
     fn make_device(&self, volume: &catalog::Volume, op: &Operation<'_>) -> Result<(), Error> {
+        self.refuse_full(|| format!("creating volume {}", volume.name))?;
         let dev_id = volume.dev_id;
         self.transact(
             op.id,
@@ -175,21 +185,8 @@ impl Engine {
 
     /// Brings a volume's device up, if it is not.
     pub(crate) fn activate(&self, volume: &catalog::Volume) -> Result<ThinDevice, Error> {
-        let size = volume.size.sectors_exact().ok_or_else(|| {
-            let what = format!(
-                "volume {} is {} bytes, not whole sectors",
-                volume.name, volume.size.0
-            );
-            Error::new(Kind::Integrity, what)
-        })?;
-        let spec = ThinSpec {
-            uuid: volume.uuid,
-            dev_id: volume.dev_id,
-            size,
-            read_only: false,
-        };
         self.pool
-            .activate_thin(&spec)
+            .activate_thin(&volume_spec(volume)?)
             .doing(|| format!("activating volume {}", volume.name))
     }
 
@@ -229,6 +226,14 @@ impl Engine {
             self.refuse_pinned(snapshot)?;
         }
         self.refuse_open(volume)?;
+        // Taking a device down is the kernel's own proof that nobody has it, and changes nothing yet:
+        // somebody who came since the look above is refused here, with all data in place.
+        for snapshot in &snapshots {
+            self.pool
+                .deactivate_thin(snapshot.uuid)
+                .doing(|| format!("taking down snapshot {} of volume {name}", snapshot.name))?;
+        }
+        self.pool.deactivate_thin(volume.uuid).doing(doing)?;
         // From here on the volume is gone for everybody, and a restart goes on with the deletion.
         let mut doomed = vec![Change::PutVolume(catalog::Volume {
             state: catalog::VolumeState::Deleting,
@@ -243,33 +248,47 @@ impl Engine {
         doomed.push(Change::RemoveMount(volume.uuid));
         self.catalog.apply(&doomed).doing(doing)?;
         op.phase(Phase::Discarding);
+        // One transaction for each: a volume with many snapshots does not keep the pool from others.
         for snapshot in &snapshots {
-            self.empty_snapshot(snapshot);
+            self.empty(&snapshot.name, snapshot_spec(snapshot, false));
+            self.delete_device(snapshot.dev_id, "delete a snapshot", op)?;
         }
-        self.empty(volume);
-        self.pool.deactivate_thin(volume.uuid).doing(doing)?;
-        let ids = snapshots.iter().map(|s| s.dev_id).chain([volume.dev_id]);
-        let actions: Vec<Action> = ids.map(|dev_id| Action::Delete { dev_id }).collect();
-        self.transact(
-            op.id,
-            "delete a volume",
-            actions.clone(),
-            &[],
-            || self.delete_devices(&actions),
-            |(), _| (),
-        )?;
+        self.empty(name, volume_spec(volume)?);
+        self.delete_device(volume.dev_id, "delete a volume", op)?;
         self.broken
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .remove(&volume.uuid);
-        let directory = self.root.mount_point(volume.uuid);
+        self.remove_mount_point(volume.uuid);
+        Ok(())
+    }
+
+    fn remove_mount_point(&self, volume: Uuid) {
+        let directory = self.root.mount_point(volume);
         match std::fs::remove_dir(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!("leaving {}: {error}", directory.display());
             }
             _ => (),
         }
-        Ok(())
+    }
+
+    /// Deletes a thin device whose row says that it is being deleted; the row goes with it.
+    pub(crate) fn delete_device(
+        &self,
+        dev_id: DevId,
+        verb: &str,
+        op: &Operation<'_>,
+    ) -> Result<(), Error> {
+        let actions = vec![Action::Delete { dev_id }];
+        self.transact(
+            op.id,
+            verb,
+            actions.clone(),
+            &[],
+            || self.delete_devices(&actions),
+            |(), _| (),
+        )
     }
 
     /// Refuses to take away a device that somebody has open.
@@ -304,18 +323,25 @@ impl Engine {
         Err(Error::new(Kind::Busy, what))
     }
 
-    /// Discards a volume's blocks where that gives space back below the pool. Only an economy: whatever
-    /// fails here is logged, and deletion frees the blocks inside the pool all the same.
-    fn empty(&self, volume: &catalog::Volume) {
+    /// Discards a device's blocks where that gives space back below the pool, and leaves the device down.
+    /// Only an economy: whatever fails here is logged, and deletion frees the blocks inside the pool all
+    /// the same.
+    pub(crate) fn empty(&self, name: &dyn std::fmt::Display, spec: ThinSpec) {
         if !self.passes_discards_down() {
             return;
         }
         let emptied = self
-            .activate(volume)
-            .and_then(|device| discard(&device, volume.size));
-        if let Err(error) = emptied {
+            .pool
+            .activate_thin(&spec)
+            .doing(|| "bringing it up")
+            .and_then(|device| discard(&device, spec.size));
+        let down = self
+            .pool
+            .deactivate_thin(spec.uuid)
+            .doing(|| "taking it down");
+        if let Err(error) = emptied.and(down) {
             let error = convoy_fault::chain(&error);
-            tracing::warn!(volume = %volume.name, "not discarded before deletion: {error}");
+            tracing::warn!(%name, "not discarded before deletion: {error}");
         }
     }
 
@@ -344,17 +370,7 @@ impl Engine {
         let (_claim, volume) = self.claim_ready(name)?;
         let _span = tracing::info_span!("mount", volume = %name, operation = %op.id).entered();
         let target = self.mount_target(&volume, target)?;
-        if let Some(at) = self.kernel()?.mount_of(volume.uuid, Some(&target))
-            && at != target
-        {
-            let (at, target) = (at.display(), target.display());
-            let what = format!(
-                "Volume {name} was already mounted at {at}, but asked to mount at {target}"
-            );
-            return Err(Error::new(Kind::Conflict, what).hinting(format!(
-                "`convoy umount {name}` first, or use it where it is"
-            )));
-        }
+        self.refuse_elsewhere(&volume, &target)?;
         let mount = catalog::Mount {
             volume: volume.uuid,
             target: target.clone(),
@@ -384,6 +400,45 @@ impl Engine {
         let filesystem = parse_filesystem(&volume.filesystem)?;
         convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
             .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
+    }
+
+    /// Refuses to mount a volume at a second place.
+    fn refuse_elsewhere(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        let name = &volume.name;
+        match self.kernel()?.mount_of(volume.uuid, Some(target)) {
+            Some(at) if at != target => {
+                let (at, target) = (at.display(), target.display());
+                let what = format!(
+                    "Volume {name} was already mounted at {at}, but asked to mount at {target}"
+                );
+                Err(Error::new(Kind::Conflict, what).hinting(format!(
+                    "`convoy umount {name}` first, or use it where it is"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Mounts a volume where it was before a restart, if that is the same place still: a path that leads
+    /// elsewhere now may have been bent by whoever owns a folder on the way.
+    pub(crate) fn mount_again(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        let at = target.display();
+        if target == self.root.mount_point(volume.uuid) {
+            make_directory(target)?;
+        }
+        let now = target
+            .canonicalize()
+            .doing(|| format!("looking for mount point {at} of volume {}", volume.name))?;
+        if now != target {
+            let what = format!(
+                "mount point {at} of volume {} leads to {} now",
+                volume.name,
+                now.display()
+            );
+            return Err(Error::new(Kind::Conflict, what));
+        }
+        self.refuse_elsewhere(volume, target)?;
+        self.mount_at(volume, target)
     }
 
     fn mount_target(
@@ -431,19 +486,23 @@ impl Engine {
 
     /// Unmounts a volume from every place it is mounted at in this mount namespace.
     pub(crate) fn unmount_all(&self, volume: &catalog::Volume) -> Result<(), Error> {
-        while let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
-            let unmounted = convoy_mount::unmount(&target).doing(|| {
+        loop {
+            let kernel = self.kernel()?;
+            let (Some(target), Some(device)) = (
+                kernel.mount_of(volume.uuid, None),
+                kernel.device_of(volume.uuid),
+            ) else {
+                return Ok(());
+            };
+            // Not mounted any more: somebody else was quicker, and the table is read again.
+            let _either_way = convoy_mount::unmount(&target, device).doing(|| {
                 format!(
                     "unmounting volume {} from {}",
                     volume.name,
                     target.display()
                 )
             })?;
-            if unmounted == Unmounted::NotMounted {
-                break;
-            }
         }
-        Ok(())
     }
 
     /// Every volume, by name.
@@ -472,17 +531,37 @@ impl Engine {
 fn format(volume: &catalog::Volume, device: &ThinDevice, op: &Operation<'_>) -> Result<(), Error> {
     op.phase(Phase::Formatting);
     let filesystem = parse_filesystem(&volume.filesystem)?;
-    convoy_mount::make_filesystem(&device.node, filesystem, &MakeOptions::default())
+    // The filesystem bears the volume's identity: what proves later that a data device is the pool's.
+    let options = MakeOptions {
+        uuid: Some(volume.uuid.to_string()),
+        ..MakeOptions::default()
+    };
+    convoy_mount::make_filesystem(&device.node, filesystem, &options)
         .doing(|| format!("making the filesystem of volume {}", volume.name))
 }
 
+/// A volume's device as the kernel is asked for it.
+pub(crate) fn volume_spec(volume: &catalog::Volume) -> Result<ThinSpec, Error> {
+    let size = volume.size.sectors_exact().ok_or_else(|| {
+        let what = format!(
+            "volume {} is {} bytes, not whole sectors",
+            volume.name, volume.size.0
+        );
+        Error::new(Kind::Integrity, what)
+    })?;
+    Ok(ThinSpec {
+        uuid: volume.uuid,
+        dev_id: volume.dev_id,
+        size,
+        read_only: false,
+    })
+}
+
 /// Discards all of a device.
-pub(crate) fn discard(device: &ThinDevice, size: Bytes) -> Result<(), Error> {
-    let all = ByteRange {
-        begin: 0,
-        end: size.0,
-    };
-    blockdev::discard(&device.node, all).doing(|| format!("discarding {}", device.name))?;
+fn discard(device: &ThinDevice, size: Sectors) -> Result<(), Error> {
+    let end = size.bytes().map_or(u64::MAX, |bytes| bytes.0);
+    blockdev::discard(&device.node, ByteRange { begin: 0, end })
+        .doing(|| format!("discarding {}", device.name))?;
     Ok(())
 }
 

@@ -58,6 +58,12 @@ pub enum Error {
         /// What is mounted, as the kernel names it.
         source_device: String,
     },
+    /// What is meant is mounted there and cannot be reached.
+    #[error("another file system is mounted over {target}")]
+    Covered {
+        /// Where.
+        target: PathBuf,
+    },
     /// The kernel does not let it go.
     #[error("{target} is in use{}", describe(.holders))]
     Busy {
@@ -94,7 +100,7 @@ impl Fault for Error {
             Self::Damaged { .. } => Kind::Integrity,
             Self::Option(_) => Kind::Invalid,
             Self::Occupied { .. } => Kind::Conflict,
-            Self::Busy { .. } => Kind::Busy,
+            Self::Busy { .. } | Self::Covered { .. } => Kind::Busy,
         }
     }
 

@@ -16,6 +16,8 @@ use std::process::Output;
 pub struct MakeOptions {
     /// Its label, for people: 16 bytes for ext4, 12 for xfs.
     pub label: Option<String>,
+    /// Its UUID, hyphenated; a random one if none is given.
+    pub uuid: Option<String>,
     /// More arguments for the tool, from the operator's own configuration, never from a tenant.
     pub extra: Vec<String>,
 }
@@ -70,6 +72,9 @@ fn mke2fs(device: &Path, extended: &str, options: &MakeOptions) -> Result<Output
     if let Some(label) = &options.label {
         arguments.extend(["-L".into(), label.clone()]);
     }
+    if let Some(uuid) = &options.uuid {
+        arguments.extend(["-U".into(), uuid.clone()]);
+    }
     arguments.extend(options.extra.iter().cloned());
     let device = device.as_os_str();
     tool::run(
@@ -83,6 +88,9 @@ fn make_xfs(device: &Path, options: &MakeOptions) -> Result<(), Error> {
     let mut arguments = ["-q", "-f", "-K"].map(String::from).to_vec();
     if let Some(label) = &options.label {
         arguments.extend(["-L".into(), label.clone()]);
+    }
+    if let Some(uuid) = &options.uuid {
+        arguments.extend(["-m".into(), format!("uuid={uuid}")]);
     }
     arguments.extend(options.extra.iter().cloned());
     let device_argument = device.as_os_str();

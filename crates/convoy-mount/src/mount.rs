@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::filesystem::Filesystem;
 use crate::holders::holders;
-use crate::mountinfo::{MountEntry, mounted_at};
+use crate::mountinfo::{MountEntry, mounted_at, targets_of};
 use crate::options::MountOptions;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
@@ -54,30 +54,56 @@ pub fn mount(
     Ok(())
 }
 
-/// Unmounts what is mounted at exactly this path (the topmost). [`Error::Busy`] names who holds it.
-/// When it returns, the file system's data is on the device, unless it is mounted elsewhere too.
-pub fn unmount(target: &Path) -> Result<Unmounted, Error> {
-    let Some(entry) = mounted_at(target)? else {
-        return Ok(Unmounted::NotMounted);
+/// Unmounts this device's file system from exactly this path. [`Error::Busy`] names who holds it;
+/// [`Error::Covered`] says that another file system lies over it, or over a folder on the way, which is
+/// somebody else's to unmount. When it returns, the file system's data is on the device, unless it is
+/// mounted elsewhere too.
+pub fn unmount(target: &Path, device: (u32, u32)) -> Result<Unmounted, Error> {
+    let covered = || Error::Covered {
+        target: target.to_owned(),
     };
-    let target = entry.target;
-    match umount2(&target, MntFlags::UMOUNT_NOFOLLOW) {
+    let entry = match mounted_at(target)? {
+        Some(entry) if entry.device == device => entry,
+        found if is_target_of(device, target)? => {
+            tracing::debug!(?found, "the path leads to another file system");
+            return Err(covered());
+        }
+        _ => return Ok(Unmounted::NotMounted),
+    };
+    match umount2(&entry.target, MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) => Ok(Unmounted::Unmounted),
         // Somebody else unmounted it meanwhile.
-        Err(Errno::EINVAL) if mounted_at(&target)?.is_none() => Ok(Unmounted::NotMounted),
+        Err(Errno::EINVAL) if !is_target_of(device, target)? => Ok(Unmounted::NotMounted),
         Err(Errno::EBUSY) => Err(Error::Busy {
-            holders: holders(entry.device),
-            target,
+            holders: holders(device),
+            target: entry.target,
         }),
-        Err(errno) => Err(Error::io("unmount", target)(errno.into())),
+        Err(errno) => Err(Error::io("unmount", entry.target)(errno.into())),
     }
 }
 
-/// Writes everything that the file system at this path has not written yet (`syncfs`). To be done
-/// before a snapshot: it holds nobody up, while the suspend after it does. On kernels from 5.8 a
-/// write-back error since the last call is reported once.
-pub fn sync_filesystem(target: &Path) -> Result<(), Error> {
+/// Whether the mount table has this device at this path, reachable or not.
+fn is_target_of(device: (u32, u32), target: &Path) -> Result<bool, Error> {
+    Ok(targets_of(device)?.iter().any(|at| at == target))
+}
+
+/// Writes everything that this device's file system, mounted at this path, has not written yet
+/// (`syncfs`). To be done before a snapshot: it holds nobody up, while the suspend after it does. On
+/// kernels from 5.8 a write-back error since the last call is reported once.
+///
+/// [`Error::Covered`] if the path leads to another file system now.
+pub fn sync_filesystem(target: &Path, device: (u32, u32)) -> Result<(), Error> {
     let folder = File::open(target).map_err(Error::io("open", target))?;
+    let there = folder
+        .metadata()
+        .map_err(Error::io("look at", target))?
+        .dev();
+    let (major, minor) = (nix::sys::stat::major(there), nix::sys::stat::minor(there));
+    if (major, minor) != (u64::from(device.0), u64::from(device.1)) {
+        return Err(Error::Covered {
+            target: target.to_owned(),
+        });
+    }
     nix::unistd::syncfs(&folder).map_err(|errno| Error::io("flush", target)(errno.into()))
 }
 
@@ -148,8 +174,9 @@ mod tests {
             convoy_fault::chain(&error).contains("not a block device"),
             "{error}"
         );
-        assert_eq!(unmount(dir.path()).unwrap(), Unmounted::NotMounted);
-        assert_eq!(unmount(&missing).unwrap(), Unmounted::NotMounted);
+        let nobody = (0, 0);
+        assert_eq!(unmount(dir.path(), nobody).unwrap(), Unmounted::NotMounted);
+        assert_eq!(unmount(&missing, nobody).unwrap(), Unmounted::NotMounted);
     }
 
     #[test]
@@ -164,8 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn flushing_a_folder() {
+    fn flushing_is_for_the_file_system_that_was_meant() {
         let dir = tempfile::tempdir().unwrap();
-        sync_filesystem(dir.path()).unwrap();
+        let there = dir.path().metadata().unwrap().dev();
+        let part = |part: u64| u32::try_from(part).unwrap();
+        let device = (
+            part(nix::sys::stat::major(there)),
+            part(nix::sys::stat::minor(there)),
+        );
+        sync_filesystem(dir.path(), device).unwrap();
+        let error = sync_filesystem(dir.path(), (device.0, device.1 + 1)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy);
     }
 }

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 mod nodes;
@@ -79,11 +79,26 @@ impl KernelControl {
         }
         let (sender, receiver) = mpsc::sync_channel(1);
         let dm = Arc::clone(&self.dm);
-        std::thread::Builder::new()
+        // Kept where both threads reach it: a machine that can start no thread must still resume.
+        let ioctl = Arc::new(Mutex::new(Some(ioctl)));
+        let run = {
+            let ioctl = Arc::clone(&ioctl);
+            move || {
+                let ioctl = ioctl.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(ioctl) = ioctl {
+                    // The receiver is gone if nobody waits any more: there is nothing to tell then.
+                    drop(sender.send(ioctl(&dm)));
+                }
+            }
+        };
+        let spawned = std::thread::Builder::new()
             .name("convoy-dm".into())
-            // The receiver is gone if nobody waits any more: there is nothing to tell then.
-            .spawn(move || drop(sender.send(ioctl(&dm))))
-            .map_err(|_| ControlError::ioctl(operation, name, Errno::EAGAIN))?;
+            .spawn(run);
+        if let Err(source) = spawned {
+            tracing::warn!(device = %name, %source, "no thread to wait for udev on: waiting here");
+            let ioctl = ioctl.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return ioctl.map_or(Ok(()), |ioctl| ioctl(&self.dm).map_err(failed));
+        }
         let mut done_since = None;
         loop {
             match receiver.recv_timeout(UDEV_POLL) {
@@ -206,6 +221,11 @@ impl Control for KernelControl {
             let info = self.info(name).ok().flatten();
             info.is_some_and(|info| !info.suspended && !info.inactive_table)
         };
+        // Nothing to do must do nothing: an ioctl sent from a thread of its own could arrive after this
+        // returned, and end the next suspension.
+        if resumed() {
+            return Ok(());
+        }
         let owned = name.clone();
         // Writes pass as soon as the kernel resumed: nobody waits for udev here.
         self.with_udev(

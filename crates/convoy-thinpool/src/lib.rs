@@ -38,7 +38,7 @@ pub use error::Error;
 pub use kernel::KernelControl;
 pub use metadata_snapshot::MetadataSnapshot;
 pub use names::{DmName, DmUuid, InvalidDmName, pool_name, pool_uuid, thin_name, thin_uuid};
-pub use pool::{Deleted, OwnDevice, Pool, PoolSpec};
+pub use pool::{Deleted, OwnDevice, Pool, PoolSpec, resume_suspended};
 pub use status::{Discards, Mode, NoSpace, PoolStatus, PoolUsage, StatusError, ThinStatus, Usage};
 pub use table::{PoolTable, TableError, TableLine, ThinTable};
 pub use thin::{ThinDevice, ThinSpec};

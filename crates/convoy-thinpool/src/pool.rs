@@ -58,6 +58,36 @@ pub struct OwnDevice {
     pub open_count: u32,
 }
 
+/// Resumes the pool of this UUID and every thin device of it that somebody left suspended, and says
+/// which. For start-up, before anything that may fail: writers wait. A device without a table (half made)
+/// is left to [`Pool::activate_thin`].
+///
+/// One device that cannot be resumed does not keep the others waiting; the first failure is
+/// returned after all were tried.
+pub fn resume_suspended(control: &dyn Control, pool: Uuid) -> Result<Vec<DmName>, Error> {
+    let what = || Error::control("looking for suspended devices");
+    let (mut resumed, mut failed) = (Vec::new(), None);
+    for listed in control.list().map_err(what())? {
+        let name = listed.name;
+        let uuid = control
+            .info(&name)
+            .map_err(what())?
+            .and_then(|info| info.uuid);
+        if !uuid.is_some_and(|uuid| uuid == pool_uuid(pool) || thin_of(pool, &uuid).is_some()) {
+            continue;
+        }
+        match suspension::resume_left(control, &name) {
+            Ok(true) => resumed.push(name),
+            Ok(false) => {}
+            Err(source) => {
+                tracing::error!(device = %name, %source, "a suspended device cannot be resumed");
+                failed.get_or_insert(Error::LeftSuspended { name, source });
+            }
+        }
+    }
+    failed.map_or(Ok(resumed), Err)
+}
+
 /// An active pool. All methods may be called from any thread at once.
 ///
 /// Dropping it leaves the pool as it is: active, and found again by [`Pool::activate`].
@@ -216,26 +246,9 @@ impl Pool {
         Ok(own)
     }
 
-    /// Resumes the pool and every thin device of ours that somebody left suspended, and says which. For
-    /// start-up: a device without a table (half made) is left to [`Pool::activate_thin`].
-    ///
-    /// One device that cannot be resumed does not keep the others waiting; the first failure is
-    /// returned after all were tried.
+    /// [`resume_suspended`] for this pool.
     pub fn resume_suspended(&self) -> Result<Vec<DmName>, Error> {
-        let own = self.own_devices()?;
-        let names = std::iter::once(self.name.clone()).chain(own.into_iter().map(|own| own.name));
-        let (mut resumed, mut failed) = (Vec::new(), None);
-        for name in names {
-            match suspension::resume_left(self.control.as_ref(), &name) {
-                Ok(true) => resumed.push(name),
-                Ok(false) => {}
-                Err(source) => {
-                    tracing::error!(device = %name, %source, "a suspended device cannot be resumed");
-                    failed.get_or_insert(Error::LeftSuspended { name, source });
-                }
-            }
-        }
-        failed.map_or(Ok(resumed), Err)
+        resume_suspended(self.control.as_ref(), self.spec.uuid)
     }
 
     /// Takes the pool down; its thin devices must be down ([`Error::Busy`] otherwise).

@@ -18,7 +18,7 @@ impl Pool {
     ///
     /// The origin is resumed whatever happens: an error, a panic, a suspend that failed. Should the
     /// resume itself fail, that is the error returned ([`Error::LeftSuspended`]), for it is the worse
-    /// one. A process killed inside leaves the origin suspended: [`Pool::resume_suspended`] at start-up.
+    /// one. A process killed inside leaves the origin suspended: [`crate::resume_suspended`] at start-up.
     ///
     /// Flush the file system first (`syncfs`): a suspend waits for IO in flight and nothing interrupts
     /// it. Concurrent calls for one origin must be kept apart by the caller: the first to end resumes.
@@ -92,17 +92,21 @@ impl Drop for Suspended<'_> {
     }
 }
 
-/// A resume that fails for want of memory or the like may well succeed a moment later, and writes wait.
+/// A resume that fails for want of memory or the like may well succeed a moment later, and writes wait:
+/// it is tried for [`RESUME_PATIENCE`].
 fn resume_or_retry(control: &dyn Control, name: &DmName) -> Result<(), ControlError> {
     const PAUSE: Duration = Duration::from_millis(20);
-    for _ in 0..3 {
+    let begin = Instant::now();
+    loop {
         match control.resume(name) {
-            Ok(()) => return Ok(()),
-            Err(source) => {
+            Err(source) if begin.elapsed() < RESUME_PATIENCE => {
                 tracing::warn!(device = %name, %source, "resume failed, trying again");
                 std::thread::sleep(PAUSE);
             }
+            outcome => return outcome,
         }
     }
-    control.resume(name)
 }
+
+/// How long a failing resume is tried again.
+const RESUME_PATIENCE: Duration = Duration::from_secs(3);

@@ -31,8 +31,10 @@ fn every_option_is_read() {
         ("dm.thinpoolblocksize", "256"),
         ("dm.defaultvolumesize", "10G"),
         ("dm.fs", "xfs"),
+        ("dm.trustdatadev", "true"),
     ])
     .unwrap();
+    assert!(config.trust_data);
     assert_eq!(config.block_size.unwrap().bytes(), Bytes::kib(128));
     assert_eq!(config.default_volume_size, Some(Bytes::gib(10)));
     assert_eq!(config.filesystem.as_deref(), Some("xfs"));
