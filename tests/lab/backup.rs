@@ -1,11 +1,11 @@
 //! Backups and restores through the library, on a real kernel: correct after every history, refused on
 //! every doubt, and in nobody's way.
 
-use crate::world::{
-    World, digest, mount, name, noise, refusal, run, snapshot, volume, write_device,
-};
+use crate::world::{World, digest, mount, name, refusal, snapshot, volume, write_device};
 use convoy_engine::{BackupOutcome, CreateVolume, Engine, Event, Observer, Operation, VolumeInfo};
 use convoy_fault::Kind;
+use convoy_tests::command::tool as run;
+use convoy_tests::noise::noise;
 use convoy_thinpool::blockdev;
 use convoy_units::{ByteRange, Bytes};
 use std::fs;
@@ -808,6 +808,6 @@ fn the_engines_example_runs() {
         program.to_str().unwrap(),
         &[root.to_str().unwrap(), backups.to_str().unwrap()],
     );
-    assert!(said.ends_with("written before the snapshot\n"), "{said}");
+    assert!(said.ends_with("written before the snapshot"), "{said}");
     assert!(run("dmsetup", &["ls"]).contains("No devices found"));
 }

@@ -1,155 +1,20 @@
 //! The daemon and the command line as programs: what a user types, and what a kill leaves.
 
-use crate::world::{World, digest, noise, run, write_device};
+use crate::world::{World, digest, write_device};
+use convoy_tests::command::{run as ran, tool as run};
+use convoy_tests::daemon::Daemon;
+use convoy_tests::noise::noise;
+use convoy_tests::programs;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-fn program(name: &str) -> PathBuf {
-    Path::new(&std::env::var("CONVOY_BIN_DIR").expect("set by `cargo xtask test`")).join(name)
-}
-
-/// What a command said.
-#[derive(Debug)]
-struct Said {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-fn said(command: &mut Command) -> Said {
-    let output = command
-        .env_remove("CONVOY_SOCKET")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said {
-        status: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// A daemon as a process, and its command line.
-struct Daemon {
-    child: Child,
-    socket: Option<PathBuf>,
-    log: PathBuf,
-}
-
-impl Daemon {
-    /// With the flags `words`; `socket` is where its clients look.
-    fn start(world: &World, socket: Option<&Path>, words: &[&str]) -> Self {
-        let log = world.path("daemon.log");
-        let file = fs::File::create(&log).unwrap();
-        let mut command = Command::new(program("convoyd"));
-        command
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
-        let mut daemon = Self {
-            child: command.spawn().unwrap(),
-            socket: socket.map(Path::to_path_buf),
-            log,
-        };
-        daemon.wait_until_ready();
-        daemon
-    }
-
-    /// Over this world's root and socket.
-    fn over(world: &World) -> Self {
-        let (root, socket) = (world.root(), world.path("socket"));
-        let words = [
-            "--root",
-            root.to_str().unwrap(),
-            "--socket",
-            socket.to_str().unwrap(),
-        ];
-        Self::start(world, Some(&socket), &words)
-    }
-
-    fn wait_until_ready(&mut self) {
-        let begin = Instant::now();
-        while !self.words().contains("convoyd: ready on") {
-            let gone = self.child.try_wait().unwrap();
-            assert!(gone.is_none(), "{gone:?}: {}", self.words());
-            assert!(begin.elapsed() < Duration::from_mins(1), "{}", self.words());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn words(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program("convoy"));
-        if let Some(socket) = &self.socket {
-            command.arg("--socket").arg(socket);
-        }
-        command.args(words);
-        command
-    }
-
-    fn says(&self, words: &[&str]) -> Said {
-        said(&mut self.command(words))
-    }
-
-    /// Standard output of a command that must succeed, without its last newline.
-    #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
-        let said = self.says(words);
-        assert_eq!(said.status, 0, "{words:?}: {said:?}\n{}", self.words());
-        said.stdout
-            .strip_suffix('\n')
-            .unwrap_or(&said.stdout)
-            .to_owned()
-    }
-
-    /// The one JSON document of a command that must succeed.
-    #[track_caller]
-    fn json(&self, words: &[&str]) -> Value {
-        let text = self.ok(words);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
-    }
-
-    /// A command that must fail with this exit status, in these words.
-    #[track_caller]
-    fn fails(&self, words: &[&str], status: i32, with: &str) -> Said {
-        let said = self.says(words);
-        assert_eq!(said.status, status, "{words:?}: {said:?}");
-        assert!(said.stderr.contains(with), "{words:?}: {said:?}");
-        said
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// As an init system does it.
-    #[track_caller]
-    fn terminate(mut self) {
-        run("kill", &["-TERM", &self.child.id().to_string()]);
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {}", self.words());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 /// The keys of an object, sorted.
 #[track_caller]
@@ -182,11 +47,11 @@ fn the_originals_walk_without_any_option() {
             root.to_str().unwrap(),
         ],
     );
-    let daemon = Daemon::start(&world, None, &[]);
+    let daemon = Daemon::start_told(&[], Path::new("/run/convoy/convoy.sock"));
     assert!(
-        daemon.words().contains("loop (not for production)"),
+        daemon.log().contains("loop (not for production)"),
         "{}",
-        daemon.words()
+        daemon.log()
     );
     let dest = world.dest();
 
@@ -354,13 +219,13 @@ fn the_originals_walk_without_any_option() {
     let gone = daemon.json(&["--output", "json", "delete", "res1", "res2", &unnamed]);
     assert_eq!(gone["Deleted"].as_array().unwrap().len(), 3);
     assert_eq!(daemon.json(&["list"]), serde_json::json!({}));
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn each_kind_of_failure_has_its_exit_status() {
     let world = World::new("status");
-    let mut daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     daemon.ok(&["create", "v", "--size", "64M"]);
     daemon.ok(&["snapshot", "create", "v", "--name", "s"]);
     for words in [
@@ -418,8 +283,8 @@ fn each_kind_of_failure_has_its_exit_status() {
     run("chmod", &["u+w", pack]);
     let length = fs::metadata(pack).unwrap().len();
     write_device(Path::new(pack), length / 2, b"x");
-    let said = daemon.says(&["backup", "verify", &url]);
-    assert_eq!(said.status, 14, "{said:?}");
+    let said = daemon.convoy(&["backup", "verify", &url]);
+    assert_eq!(said.code, Some(14), "{said:?}");
     assert!(
         said.stdout
             .contains(Path::new(pack).file_name().unwrap().to_str().unwrap()),
@@ -428,23 +293,27 @@ fn each_kind_of_failure_has_its_exit_status() {
     daemon.fails(&["create", "x", "--backup", &url], 14, "");
     daemon.fails(&["inspect", "x"], 10, "");
     // In JSON both streams are JSON, and the code is the table's.
-    let said = daemon.says(&["--output", "json", "inspect", "no"]);
+    let said = daemon.convoy(&["--output", "json", "inspect", "no"]);
     let document: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((said.status, text(&document, "/Code")), (10, "E_NOT_FOUND"));
+    assert_eq!(
+        (said.code, text(&document, "/Code")),
+        (Some(10), "E_NOT_FOUND")
+    );
     for line in said.stderr.lines() {
         serde_json::from_str::<Value>(line).unwrap();
     }
+    let mut late = daemon.command();
     daemon.kill();
-    daemon.fails(&["list"], 15, "");
+    ran(late.arg("list")).expect_code(15);
 }
 
 /// Whoever does not use our client meets the same rules.
 #[test]
 fn names_and_bodies_are_checked_at_the_socket() {
     let world = World::new("door");
-    let daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     let ask = |method: &str, path: &str, body: &str| {
-        let mut stream = UnixStream::connect(world.path("socket")).unwrap();
+        let mut stream = UnixStream::connect(world.path("root.sock")).unwrap();
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: convoy\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -484,10 +353,10 @@ fn names_and_bodies_are_checked_at_the_socket() {
     // Who may not be root may not ask.
     let mode = run(
         "stat",
-        &["-c", "%a", world.path("socket").to_str().unwrap()],
+        &["-c", "%a", world.path("root.sock").to_str().unwrap()],
     );
     assert!(["600", "660"].contains(&mode.trim()), "{mode}");
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
@@ -495,18 +364,16 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
     let world = World::new("start");
     let root = world.root();
     let root = root.to_str().unwrap();
-    let socket = world.path("socket");
+    let socket = world.path("root.sock");
     let start = |words: &[&str]| {
-        let mut command = Command::new(program("convoyd"));
-        said(
-            command
-                .args(["--root", root, "--socket", socket.to_str().unwrap()])
-                .args(words),
-        )
+        let mut command = Command::new(programs().join("convoyd"));
+        ran(command
+            .args(["--root", root, "--socket", socket.to_str().unwrap()])
+            .args(words))
     };
     let check = |words: &[&str], status: i32, with: &str| {
         let said = start(words);
-        assert_eq!(said.status, status, "{words:?}: {said:?}");
+        assert_eq!(said.code, Some(status), "{words:?}: {said:?}");
         assert!(said.stderr.contains(with), "{words:?}: {said:?}");
     };
     check(&["--drivers", "vfs"], 2, "devicemapper is the only driver");
@@ -546,28 +413,28 @@ fn what_a_daemon_cannot_be_started_with_is_refused() {
         "--driver-opts",
         "dm.defaultvolumesize=64M",
     ];
-    let daemon = Daemon::start(&world, Some(&socket), &words);
+    let daemon = Daemon::start_told(&words, &socket);
     let info = daemon.json(&["info"]);
     assert_eq!(text(&info, "/devicemapper/ThinpoolBlockSize"), "131072");
     assert_eq!(text(&info, "/devicemapper/DefaultVolumeSize"), "67108864");
     // A second one over this root, or on this socket, ends; the first goes on.
     let other = world.path("other-socket");
-    let mut second = Command::new(program("convoy"));
-    let second = said(second.args([
+    let mut second = Command::new(programs().join("convoy"));
+    let second = ran(second.args([
         "daemon",
         "--root",
         root,
         "--socket",
         other.to_str().unwrap(),
     ]));
-    assert_eq!(second.status, 12, "{second:?}");
+    assert_eq!(second.code, Some(12), "{second:?}");
     assert!(
         second.stderr.contains("Failed to lock the file at"),
         "{second:?}"
     );
     assert_eq!(daemon.json(&["info"]), info);
     // What cannot change is refused, and said.
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
     check(
         &["--driver-opts", "dm.thinpoolblocksize=128"],
         11,
@@ -603,7 +470,7 @@ fn more_is_written(durable: &AtomicU64) {
 #[test]
 fn a_killed_daemon_harms_nobody_and_comes_back() {
     let world = World::new("killed");
-    let mut daemon = Daemon::over(&world);
+    let mut daemon = Daemon::start(&world.root(), &[]);
     for volume in ["v", "w"] {
         daemon.ok(&["create", volume, "--size", "256M"]);
     }
@@ -616,7 +483,8 @@ fn a_killed_daemon_harms_nobody_and_comes_back() {
         // In the middle of whatever it does.
         for round in 0..4 {
             let mut client = daemon
-                .command(&["snapshot", "create", "v", "--name", &format!("s{round}")])
+                .command()
+                .args(["snapshot", "create", "v", "--name", &format!("s{round}")])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
@@ -624,7 +492,7 @@ fn a_killed_daemon_harms_nobody_and_comes_back() {
             std::thread::sleep(Duration::from_millis(60 + 40 * round));
             daemon.kill();
             client.wait().unwrap();
-            daemon = Daemon::over(&world);
+            daemon = Daemon::start(&world.root(), &[]);
             more_is_written(&durable);
             let shown = daemon.json(&["inspect", "v"]);
             assert_eq!(
@@ -641,43 +509,43 @@ fn a_killed_daemon_harms_nobody_and_comes_back() {
         stop.store(true, Ordering::SeqCst);
     });
     drop(file);
-    daemon = Daemon::over(&world);
+    daemon = Daemon::start(&world.root(), &[]);
     assert_eq!(text(&daemon.json(&["inspect", "w"]), "/State"), "ready");
     daemon.ok(&["create", "after", "--size", "64M"]);
     daemon.ok(&["umount", "v"]);
     let device = daemon.json(&["inspect", "v"]);
     run("e2fsck", &["-f", "-n", text(&device, "/DriverInfo/Device")]);
     daemon.ok(&["delete", "v", "w", "after"]);
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn a_daemon_that_is_told_to_end_leaves_volumes_mounted() {
     let world = World::new("term");
-    let daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     daemon.ok(&["create", "v", "--size", "64M"]);
     let target = daemon.ok(&["mount", "v"]);
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
     assert!(
         convoy_mount::mounted_at(Path::new(&target))
             .unwrap()
             .is_some()
     );
     fs::write(Path::new(&target).join("file"), "after").unwrap();
-    let daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     assert_eq!(text(&daemon.json(&["inspect", "v"]), "/MountPoint"), target);
     assert_eq!(
         daemon.json(&["info"])["General"]["Recovered"],
         serde_json::json!([])
     );
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 /// A client that dies must not leave half a volume, nor undo what it asked for.
 #[test]
 fn a_dropped_connection_cancels_nothing() {
     let world = World::new("dropped");
-    let daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     daemon.ok(&["create", "v", "--size", "256M"]);
     let device = daemon.json(&["inspect", "v"]);
     let device = Path::new(text(&device, "/DriverInfo/Device"));
@@ -687,7 +555,8 @@ fn a_dropped_connection_cancels_nothing() {
     daemon.ok(&["snapshot", "create", "v", "--name", "s"]);
     let url = daemon.ok(&["backup", "create", "s", "--dest", &world.dest()]);
     let mut client = daemon
-        .command(&["--output", "json", "create", "back", "--backup", &url])
+        .command()
+        .args(["--output", "json", "create", "back", "--backup", &url])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -711,8 +580,8 @@ fn a_dropped_connection_cancels_nothing() {
     println!("the client had heard: {heard}");
     let begin = Instant::now();
     loop {
-        let said = daemon.says(&["inspect", "back"]);
-        assert_eq!(said.status, 0, "{said:?}\n{}", daemon.words());
+        let said = daemon.convoy(&["inspect", "back"]);
+        assert_eq!(said.code, Some(0), "{said:?}\n{}", daemon.log());
         if said.stdout.contains("\"ready\"") {
             break;
         }
@@ -724,22 +593,7 @@ fn a_dropped_connection_cancels_nothing() {
         digest(Path::new(text(&back, "/DriverInfo/Device"))),
         digest(device)
     );
-    daemon.terminate();
-}
-
-/// The peak of a process's resident memory, in bytes, by the kernel's own account.
-fn peak(child: &Child) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        << 10
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
@@ -747,17 +601,9 @@ fn memory_is_bounded_whatever_the_size() {
     const BLOCK: u64 = 64 << 10;
     const COUNT: u64 = 2048;
     let world = World::new("memory");
-    let (root, socket) = (world.root(), world.path("socket"));
-    let words = [
-        "--root",
-        root.to_str().unwrap(),
-        "--socket",
-        socket.to_str().unwrap(),
-        "--driver-opts",
-        "dm.thinpoolblocksize=128",
-    ];
-    let daemon = Daemon::start(&world, Some(&socket), &words);
-    let idle = peak(&daemon.child);
+    let words = ["--driver-opts", "dm.thinpoolblocksize=128"];
+    let daemon = Daemon::start(&world.root(), &words);
+    let idle = daemon.peak_memory();
     daemon.ok(&["create", "huge", "--size", "1T"]);
     let device = daemon.json(&["inspect", "huge"]);
     let file = fs::OpenOptions::new()
@@ -782,12 +628,12 @@ fn memory_is_bounded_whatever_the_size() {
         "--dest",
         &world.dest(),
     ]);
-    let after_backup = peak(&daemon.child);
+    let after_backup = daemon.peak_memory();
     let url = text(&made, "/URL");
     daemon.ok(&["create", "back", "--backup", url]);
-    let after_restore = peak(&daemon.child);
+    let after_restore = daemon.peak_memory();
     daemon.ok(&["backup", "verify", url]);
-    let after = peak(&daemon.child);
+    let after = daemon.peak_memory();
     println!(
         "MEASURED peak memory, 1 TiB with {COUNT} scattered blocks of 64 KiB: {} KiB idle, {} KiB after backup, {} KiB after restore, {} KiB after verify; {}",
         idle >> 10,
@@ -810,13 +656,13 @@ fn memory_is_bounded_whatever_the_size() {
     }
     drop(file);
     daemon.ok(&["delete", "huge", "back"]);
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn eight_clients_at_once_are_all_served() {
     let world = World::new("eight");
-    let daemon = Daemon::over(&world);
+    let daemon = Daemon::start(&world.root(), &[]);
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for client in 0..8 {
@@ -845,5 +691,5 @@ fn eight_clients_at_once_are_all_served() {
     );
     assert_eq!(daemon.json(&["list"]).as_object().unwrap().len(), 8);
     assert_eq!(daemon.json(&["snapshot", "list"]), serde_json::json!({}));
-    daemon.terminate();
+    assert_eq!(daemon.stop(), Some(0));
 }

@@ -1,8 +1,10 @@
 //! The difference of two devices after random histories on the real kernel: the model's, Debian's
 //! `thin_delta`'s and ours are one, live through a metadata snapshot and offline.
 
-use crate::world::{World, noise, run};
+use crate::world::World;
 use convoy_blockdiff::{DeltaKind, Options, diff};
+use convoy_tests::command::tool as run;
+use convoy_tests::noise::noise;
 use convoy_thin_metadata::{BlockSource, FileSource, View};
 use convoy_thinpool::{KernelControl, Pool, PoolSpec, ThinSpec, blockdev};
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, Sectors};

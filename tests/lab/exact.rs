@@ -1,8 +1,10 @@
 //! A backup reads exactly the blocks that changed, by the kernel's own count, and restores every byte.
 
-use crate::world::{World, bytes_read, digest, name, noise, volume, write_device};
+use crate::world::{World, digest, name, volume, write_device};
 use convoy_engine::{CreateVolume, Engine, Event, Observer, Operation, Phase};
 use convoy_names::{SnapshotName, VolumeName};
+use convoy_tests::disk::DiskStat;
+use convoy_tests::noise::noise;
 use convoy_thinpool::blockdev;
 use convoy_units::{ByteRange, Bytes};
 use std::collections::BTreeSet;
@@ -23,7 +25,8 @@ struct Counter {
 impl Observer for Counter {
     fn event(&self, event: Event) {
         if event == Event::Phase(Phase::Committed) {
-            self.read.store(bytes_read(&self.device), Ordering::SeqCst);
+            self.read
+                .store(DiskStat::of(&self.device).read, Ordering::SeqCst);
         }
     }
 }
@@ -158,7 +161,7 @@ fn one_block_more_would_be_noticed() {
     let world = World::new("noticed");
     let engine = world.open(&[]);
     let made = volume(&engine, "v", Bytes(SIZE));
-    let before = bytes_read(&made.device);
+    let before = DiskStat::of(&made.device).read;
     let direct = blockdev::open_direct(&made.device).unwrap();
     let mut buffer = vec![0; (2 << 20) + 4096];
     let aligned = buffer.as_ptr().align_offset(4096);
@@ -166,7 +169,7 @@ fn one_block_more_would_be_noticed() {
         .read_exact_at(&mut buffer[aligned..aligned + (2 << 20)], 8 << 20)
         .unwrap();
     assert_eq!(
-        bytes_read(&made.device) - before,
+        DiskStat::of(&made.device).read - before,
         2 << 20,
         "a direct read counts what it asks for"
     );
@@ -176,7 +179,7 @@ fn one_block_more_would_be_noticed() {
             .read_exact_at(&mut buffer[..65536], (16 << 20) + at * 65536)
             .unwrap();
     }
-    let read = bytes_read(&made.device) - before - (2 << 20);
+    let read = DiskStat::of(&made.device).read - before - (2 << 20);
     assert!(
         read > 2 << 20,
         "a buffered read of 2 MiB reads ahead: {read}"

@@ -4,14 +4,15 @@
 //! engine is trusted to have made them.
 
 use crate::world::{
-    World, dm_number, mount, name, noise, refusal, run, snapshot, sweep, thin_ids, volume,
-    write_device,
+    World, dm_number, mount, name, refusal, snapshot, sweep, thin_ids, volume, write_device,
 };
 use convoy_catalog::{
     Action, Change, Mount, NewIntent, Pin, Snapshot, SnapshotState, Volume, VolumeState,
 };
 use convoy_engine::{Engine, Operation};
 use convoy_fault::Kind;
+use convoy_tests::command::tool as run;
+use convoy_tests::noise::noise;
 use convoy_thinpool::{thin_name, thin_uuid};
 use convoy_units::{Bytes, TransactionId};
 use jiff::Timestamp;

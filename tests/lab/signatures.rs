@@ -1,7 +1,7 @@
 //! What devices carry that must not be overwritten: made with the tools at hand, or by hand as blkid
 //! looks for it.
 
-use crate::world::run;
+use convoy_tests::command::tool as run;
 use std::fs;
 use std::os::unix::fs::FileExt;
 

@@ -1,10 +1,12 @@
 //! Volumes and snapshots through the library, on a real kernel.
 
 use crate::world::{
-    World, dm_number, mount, name, noise, refusal, run, snapshot, thin_ids, volume, write_device,
+    World, dm_number, mount, name, refusal, snapshot, thin_ids, volume, write_device,
 };
 use convoy_engine::{CreateVolume, Created, Engine, Operation, SnapshotInfo, VolumeState};
 use convoy_fault::Kind;
+use convoy_tests::command::tool as run;
+use convoy_tests::noise::noise;
 use convoy_units::Bytes;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -5,25 +5,18 @@ use convoy_catalog::Catalog;
 use convoy_engine::{Config, Engine, Operation, SnapshotInfo, VolumeInfo, pool_options};
 use convoy_fault::{Fault, Kind};
 use convoy_names::VolumeName;
-use convoy_thinpool::{Control, KernelControl};
+use convoy_tests::command::{tool as run, word};
+use convoy_tests::disk::disks;
+use convoy_tests::mapper;
 use convoy_units::Bytes;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Where the scratch filesystem of this guest is mounted.
 const SCRATCH: &str = "/mnt/lab";
 /// The daemon's default root, which a test may mount something on.
 const ROOT: &str = "/var/lib/convoy";
-
-/// A scratch disk of this guest, by its number from 0: `cargo xtask test` says where they are.
-pub(crate) fn disk(number: usize) -> String {
-    let letter = b"abc"[number];
-    let named = std::env::var("CONVOY_DISKS").ok();
-    let named = named.and_then(|disks| disks.split(':').nth(number).map(str::to_owned));
-    named.unwrap_or_else(|| format!("/dev/ubd{}", char::from(letter)))
-}
 
 /// One test's world.
 pub(crate) struct World {
@@ -39,8 +32,8 @@ impl World {
             .is_none()
         {
             fs::create_dir_all(SCRATCH).unwrap();
-            run("mkfs.ext4", &["-q", "-F", &disk(0)]);
-            run("mount", &[&disk(0), SCRATCH]);
+            run("mkfs.ext4", &["-q", "-F", word(&disks()[0])]);
+            run("mount", &[word(&disks()[0]), SCRATCH]);
         }
         for old in fs::read_dir(SCRATCH).unwrap() {
             let old = old.unwrap().path();
@@ -178,49 +171,10 @@ pub(crate) fn write_device(device: &Path, offset: u64, bytes: &[u8]) {
     file.sync_all().unwrap();
 }
 
-/// Bytes that no compressor shortens, the same for the same seed.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-/// Bytes that were read from a device since it came up, by the kernel's own count.
-#[track_caller]
-pub(crate) fn bytes_read(device: &Path) -> u64 {
-    let number = fs::metadata(device).unwrap().rdev();
-    let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).unwrap();
-    // Documentation/block/stat.rst: the third field is sectors read.
-    let sectors: u64 = stat.split_whitespace().nth(2).unwrap().parse().unwrap();
-    sectors * 512
-}
-
 /// What stands for all bytes of a device or file.
 #[track_caller]
 pub(crate) fn digest(path: &Path) -> String {
     run("sha256sum", &[path.to_str().unwrap()])[..64].to_owned()
-}
-
-/// Runs a program that must succeed; what it printed.
-#[track_caller]
-pub(crate) fn run(program: &str, words: &[&str]) -> String {
-    let output = Command::new(program).args(words).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{program} {words:?}: {}\n{said}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    said
 }
 
 /// The number of a device-mapper device, as tables name it.
@@ -258,25 +212,8 @@ pub(crate) fn thin_ids(engine: &Engine) -> Vec<String> {
 
 /// What a reboot takes down: mounts below the scratch folder, device-mapper devices, loop devices.
 pub(crate) fn sweep() {
-    let mounted_below = |place: &str| {
-        let mut mounts = convoy_mount::mounts().unwrap();
-        mounts.retain(|m| m.target.starts_with(place) && m.target != Path::new(place));
-        mounts.into_iter().rev().map(|m| m.target)
-    };
-    for target in mounted_below(ROOT).chain(mounted_below(SCRATCH)) {
-        run("umount", &[target.to_str().unwrap()]);
-    }
-    let control = KernelControl::open().unwrap();
-    // Thin devices hold their pool: whatever cannot go in one round goes in the next.
-    for _ in 0..4 {
-        for device in control.list().unwrap() {
-            let _resumed = control.resume(&device.name);
-            let _removed = control.remove(&device.name);
-        }
-    }
-    let left = control.list().unwrap();
-    assert!(left.is_empty(), "devices that cannot be removed: {left:?}");
-    run("losetup", &["--detach-all"]);
+    mapper::unmount_below(Path::new(ROOT));
+    mapper::sweep(Path::new(SCRATCH));
     if convoy_mount::mounted_at(Path::new(ROOT)).unwrap().is_some() {
         run("umount", &[ROOT]);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{Ran, run};
+use crate::command::{Ran, run, word};
 use crate::programs;
 
 /// How long a daemon may take to answer, or to end: a guest on a busy machine is slow.
@@ -32,24 +32,35 @@ impl Daemon {
     /// When it ends, or does not answer within a minute; with its log.
     #[track_caller]
     pub fn start(root: &Path, words: &[&str]) -> Self {
-        let daemon = Self::spawn(root, words);
+        Self::spawn(root, words).answering()
+    }
+
+    #[track_caller]
+    fn answering(mut self) -> Self {
         let start = Instant::now();
-        let mut daemon = daemon;
-        while UnixStream::connect(&daemon.socket).is_err() {
-            let ended = daemon.child.try_wait().expect("our own child can be asked");
-            assert!(
-                ended.is_none(),
-                "convoyd ended: {ended:?}\n{}",
-                daemon.log()
-            );
+        while UnixStream::connect(&self.socket).is_err() {
+            let ended = self.child.try_wait().expect("our own child can be asked");
+            assert!(ended.is_none(), "convoyd ended: {ended:?}\n{}", self.log());
             assert!(
                 start.elapsed() < PATIENCE,
                 "convoyd does not answer\n{}",
-                daemon.log()
+                self.log()
             );
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(20));
         }
-        daemon
+        self
+    }
+
+    /// Starts `convoyd` with exactly these words, which make it serve on `socket`; its log lies beside it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Daemon::start`].
+    #[track_caller]
+    pub fn start_told(words: &[&str], socket: &Path) -> Self {
+        let folder = socket.parent().expect("a socket is in a folder");
+        std::fs::create_dir_all(folder).expect("the socket's folder can be made");
+        Self::spawn_told(words, socket, socket.with_extension("log")).answering()
     }
 
     /// Starts `convoyd` where it is expected to refuse, and returns its exit status and log.
@@ -67,25 +78,65 @@ impl Daemon {
     #[track_caller]
     fn spawn(root: &Path, words: &[&str]) -> Self {
         let (socket, log) = (root.with_extension("sock"), root.with_extension("log"));
+        let places = ["--root", word(root), "--socket", word(&socket)];
+        let words = [&places[..], words].concat();
+        Self::spawn_told(&words, &socket, log)
+    }
+
+    #[track_caller]
+    fn spawn_told(words: &[&str], socket: &Path, log: PathBuf) -> Self {
         let stderr = File::options().create(true).append(true).open(&log);
         let child = Command::new(programs().join("convoyd"))
-            .arg("--root")
-            .arg(root)
-            .arg("--socket")
-            .arg(&socket)
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr.expect("the root's folder can be written"))
             .spawn()
             .expect("convoyd was built and can be started");
-        Self { child, socket, log }
+        Self {
+            child,
+            socket: socket.to_owned(),
+            log,
+        }
     }
 
     /// Runs `convoy` with these words against this daemon.
     #[track_caller]
     pub fn convoy(&self, words: &[&str]) -> Ran {
         run(self.command().args(words))
+    }
+
+    /// The answer of a command that must succeed, without its last newline.
+    ///
+    /// # Panics
+    ///
+    /// When it failed.
+    #[track_caller]
+    pub fn ok(&self, words: &[&str]) -> String {
+        self.convoy(words).ok().to_owned()
+    }
+
+    /// The one JSON document of a command that must succeed.
+    ///
+    /// # Panics
+    ///
+    /// When it failed, or its answer is not one JSON document.
+    #[track_caller]
+    pub fn json(&self, words: &[&str]) -> serde_json::Value {
+        self.convoy(words).json()
+    }
+
+    /// A command that must fail with this exit status, saying so in these words.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn fails(&self, words: &[&str], code: i32, with: &str) -> Ran {
+        let ran = self.convoy(words);
+        ran.expect_code(code);
+        assert!(ran.stderr.contains(with), "no {with:?} in {ran:?}");
+        ran
     }
 
     /// A `convoy` command against this daemon, for a test that starts it itself.

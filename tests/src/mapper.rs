@@ -47,8 +47,13 @@ pub fn sweep(place: &Path) {
     tool("losetup", &["--detach-all"]);
 }
 
+/// Unmounts everything strictly below a folder, last mounted first.
+///
+/// # Panics
+///
+/// When something is in use.
 #[track_caller]
-fn unmount_below(place: &Path) {
+pub fn unmount_below(place: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
     for target in targets_below(&mounts, place).iter().rev() {
         tool("umount", &[word(Path::new(target))]);
