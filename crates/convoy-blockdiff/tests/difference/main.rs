@@ -8,5 +8,6 @@
 
 mod answer;
 mod damage;
+mod example;
 mod model;
 mod tools;
