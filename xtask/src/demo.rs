@@ -8,7 +8,7 @@ mod screen;
 mod story;
 mod world;
 
-use crate::{lab, places, run, setup};
+use crate::{debs, lab, places, run, setup};
 use anyhow::Context;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -22,6 +22,31 @@ backups restored and compared byte by byte with copies kept outside Convoy.
 
   --host   use this machine's kernel (root, device mapper) instead of the lab's
 ";
+
+/// What the story itself uses, beside Convoy.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool {
+        program: "dmsetup",
+        package: "dmsetup",
+    },
+    Tool {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
+    },
+    Tool {
+        program: "mount",
+        package: "mount",
+    },
+    Tool {
+        program: "blkid",
+        package: "util-linux",
+    },
+];
 
 /// The word that makes this program the half inside.
 const INSIDE: &str = "--inside";
@@ -76,7 +101,17 @@ fn outside(host: bool) -> anyhow::Result<ExitCode> {
             nix::unistd::geteuid().is_root(),
             "--host needs root: run it with sudo"
         );
-        let status = Command::new(&me)
+        for tool in TOOLS {
+            let there = run::find_program(tool.program).is_some();
+            anyhow::ensure!(
+                there,
+                "the demonstration needs {}: apt-get install {}",
+                tool.program,
+                tool.package
+            );
+        }
+        let mut command = Command::new(&me);
+        let status = command
             .args(&story[1..])
             .arg("folder")
             .status()
@@ -84,11 +119,12 @@ fn outside(host: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(u8::from(!status.success())));
     }
     println!("Booting the lab's kernel …\n");
-    let mut words: Vec<String> = ["--mem", "1G", "--disk", ":16G", "--timeout", "600"]
+    let mut words: Vec<String> = ["--mem", "1G", "--disk", ":16G", "--timeout", "900"]
         .map(str::to_owned)
         .into();
-    for package in ["dmsetup", "libdevmapper1.02.1"] {
-        words.extend(["--deb".to_owned(), package.to_owned()]);
+    let packages: Vec<&str> = TOOLS.iter().map(|tool| tool.package).collect();
+    if let Some(layer) = debs::closure(&places::lab_cache()?, &packages)? {
+        words.extend(["--layer".to_owned(), layer.display().to_string()]);
     }
     words.push("--".to_owned());
     words.extend(story);
