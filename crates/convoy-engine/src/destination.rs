@@ -57,7 +57,9 @@ impl Engine {
                 let missing = error.kind() == Kind::NotFound;
                 let error = Error::of(format!("opening destination {url}"), error);
                 return Err(if missing {
-                    error.being(Kind::DestinationUnavailable)
+                    error
+                        .being(Kind::DestinationUnavailable)
+                        .hinting("make the directory, or mount the share that has it")
                 } else {
                     error
                 });
