@@ -98,7 +98,9 @@ fn the_originals_walk_without_any_option() {
     ];
     has_keys(&created["DriverInfo"], &keys);
     assert_eq!(text(&created, "/DriverInfo/Size"), "268435456");
-    let unnamed = daemon.ok(&["create"]);
+    let unnamed = daemon.ok(&["create", "--label", "for=nobody"]);
+    let labels = &daemon.json(&["inspect", &unnamed])["Labels"];
+    assert_eq!(labels, &serde_json::json!({"for": "nobody"}));
     assert!(unnamed.starts_with("volume-"), "{unnamed}");
 
     let target = daemon.ok(&["mount", "vol1"]);
@@ -179,6 +181,10 @@ fn the_originals_walk_without_any_option() {
         &dest,
     ]);
     has_keys(&second, &["URL", "Backup", "Summary", "Operation"]);
+    // One operation: in the answer, in the commit record, in the log.
+    let operation = text(&second, "/Operation");
+    assert_eq!(text(&second, "/Backup/OperationUUID"), operation);
+    assert!(daemon.log().contains(operation), "{}", daemon.log());
     assert_eq!(
         text(&second, "/Backup/BaseBackupUUID"),
         text(&shown, "/BackupUUID")
@@ -571,6 +577,9 @@ fn a_dropped_connection_cancels_nothing() {
         if line.contains("progress") || line.contains("restoring") {
             break;
         }
+    }
+    for line in heard.lines() {
+        has_keys(&serde_json::from_str(line).unwrap(), &["event"]);
     }
     client.kill().unwrap();
     assert!(

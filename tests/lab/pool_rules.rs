@@ -340,6 +340,13 @@ fn other_metadata_than_the_catalogs_is_refused_unchanged() {
     let small = world.disk("small", Bytes::mib(32));
     let (kind, words) = world.refused(&devices(&small, &metadata));
     assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
+    // And another one of the same size: every volume would show what is not its own.
+    let twin = world.disk("twin", DATA);
+    let before = bytes_of(&[&data, &metadata, &twin]);
+    let (kind, words) = world.refused(&devices(&twin, &metadata));
+    assert_eq!(kind, Kind::PoolUnhealthy, "{words}");
+    assert!(words.contains(&twin), "{words}");
+    assert!(bytes_of(&[&data, &metadata, &twin]) == before);
     // After all that, our own are taken, by the paths they had.
     assert_eq!(world.open(&[]).volumes().unwrap().len(), 2);
 }

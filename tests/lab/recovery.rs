@@ -322,9 +322,26 @@ fn a_deletion_cut_short_is_finished() {
             let catalog = world.catalog();
             let volume = catalog.volume_by_name(&name("old")).unwrap().unwrap();
             let snapshot = catalog.snapshot_by_name(&name("old-s")).unwrap().unwrap();
-            // The engine takes the devices down before the messages: the kernel refuses otherwise.
+            // The kernel refuses to delete what is up; before the messages it may be up still, the
+            // snapshot's own device too.
             let device = thin_name(&name(POOL), volume.uuid).unwrap();
-            run("dmsetup", &["remove", device.as_str()]);
+            if reached == Reached::Intent {
+                let up = thin_name(&name(POOL), snapshot.uuid).unwrap();
+                let uuid = thin_uuid(volume.pool, snapshot.uuid);
+                let (pool, id) = (dm_number(POOL), snapshot.dev_id);
+                let table = format!("0 {} thin {pool} {id}", SIZE.0 / 512);
+                let words = [
+                    "create",
+                    up.as_str(),
+                    "--uuid",
+                    uuid.as_str(),
+                    "--table",
+                    &table,
+                ];
+                run("dmsetup", &words);
+            } else {
+                run("dmsetup", &["remove", device.as_str()]);
+            }
             let actions = [snapshot.dev_id, volume.dev_id].map(|dev_id| Action::Delete { dev_id });
             let begun = [
                 Change::PutVolume(Volume {
@@ -342,10 +359,8 @@ fn a_deletion_cut_short_is_finished() {
         |engine, _, said| {
             assert_eq!(refusal(engine.volume(&name("old"))).0, Kind::NotFound);
             assert_eq!(refusal(engine.snapshot(&name("old-s"))).0, Kind::NotFound);
-            assert!(
-                said[0].contains("finished an interrupted attempt to delete a volume"),
-                "{said:?}"
-            );
+            let told = "finished an interrupted attempt to delete a volume";
+            assert!(said.iter().any(|s| s.contains(told)), "{said:?}");
         },
     );
 }
@@ -431,6 +446,38 @@ fn a_suspended_volume_is_resumed() {
         "{said:?}"
     );
     engine.stop().unwrap();
+}
+
+/// Killed inside a snapshot, and then a start that is refused: whoever writes must not wait for an operator.
+#[test]
+fn a_suspended_volume_is_resumed_by_a_start_that_is_refused() {
+    let world = World::new("suspended-refused");
+    let engine = world.open(&[]);
+    let made = volume(&engine, "v", SIZE);
+    let pool = engine.info().unwrap().pool;
+    drop(engine);
+    let set = |transaction| {
+        let change = Change::SetTransaction {
+            pool: pool.uuid,
+            transaction: TransactionId(transaction),
+        };
+        world.catalog().apply(&[change]).unwrap();
+    };
+    set(7);
+    let device = made.device.file_name().unwrap().to_str().unwrap();
+    run("dmsetup", &["suspend", device]);
+    assert_eq!(world.refused(&[]).0, Kind::PoolUnhealthy);
+    let state = [
+        "info",
+        "--columns",
+        "--noheadings",
+        "-o",
+        "suspended",
+        device,
+    ];
+    assert_eq!(run("dmsetup", &state).trim(), "Active");
+    set(1);
+    world.open(&[]).stop().unwrap();
 }
 
 #[test]

@@ -759,3 +759,75 @@ fn many_at_once_do_not_disturb_one_another() {
     }
     engine.stop().unwrap();
 }
+
+/// A full pool must say so at once, and let itself be emptied: a verb that hangs until the kernel gives up
+/// takes the whole host with it.
+#[test]
+fn a_full_pool_refuses_new_things_and_is_emptied_by_deletion() {
+    let world = World::new("pool-full");
+    let (data, metadata) = (
+        world.disk("data", Bytes::mib(64)),
+        world.disk("metadata", Bytes::mib(8)),
+    );
+    let engine = world.open(&[("dm.datadev", &data), ("dm.metadatadev", &metadata)]);
+    let made = volume(&engine, "v", SIZE);
+    // Writers wait for more space for this long, then their writes fail.
+    let patience = "/sys/module/dm_thin_pool/parameters/no_space_timeout";
+    let before = fs::read_to_string(patience).unwrap();
+    fs::write(patience, "2").unwrap();
+    let of = format!("of={}", made.device.display());
+    let words = ["if=/dev/zero", &of, "bs=1M", "count=128", "oflag=direct"];
+    let writer = Command::new("dd")
+        .args(words)
+        .stderr(Stdio::null())
+        .status();
+    assert!(!writer.unwrap().success(), "the pool holds half of it");
+    fs::write(patience, before).unwrap();
+    let begin = Instant::now();
+    assert_eq!(engine.info().unwrap().pool.mode, "out_of_data_space");
+    let request = CreateVolume {
+        name: Some(name("w")),
+        size: Some(SIZE),
+        ..CreateVolume::default()
+    };
+    let transaction = engine.info().unwrap().pool.transaction;
+    for (kind, words) in [
+        refusal(engine.create_volume(&request, &silent())),
+        refusal(engine.create_snapshot(&name("v"), Some(&name("s")), &silent())),
+    ] {
+        assert_eq!(kind, Kind::PoolFull, "{words}");
+    }
+    assert_eq!(engine.info().unwrap().pool.transaction, transaction);
+    assert_eq!(engine.volumes().unwrap().len(), 1);
+    engine.delete_volume(&name("v"), &silent()).unwrap();
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(engine.info().unwrap().pool.mode, "rw");
+    engine.create_volume(&request, &silent()).unwrap();
+    engine.stop().unwrap();
+}
+
+/// A filesystem that somebody mounted over a volume's own place is not ours to take away.
+#[test]
+fn what_lies_over_a_volume_is_not_unmounted() {
+    let world = World::new("covered");
+    let engine = world.open(&[]);
+    volume(&engine, "v", SIZE);
+    let target = mount(&engine, "v");
+    let place = target.to_str().unwrap();
+    run("mount", &["-t", "tmpfs", "over", place]);
+    fs::write(target.join("theirs"), "kept").unwrap();
+    let (kind, words) = refusal(engine.unmount_volume(&name("v"), &silent()));
+    assert_eq!(kind, Kind::Busy, "{words}");
+    assert_eq!(fs::read(target.join("theirs")).unwrap(), b"kept");
+    assert_eq!(
+        refusal(engine.delete_volume(&name("v"), &silent())).0,
+        Kind::Busy
+    );
+    run("umount", &[place]);
+    engine.unmount_volume(&name("v"), &silent()).unwrap();
+    engine.stop().unwrap();
+}
