@@ -12,6 +12,7 @@ mod observer;
 mod pipeline;
 mod restore;
 mod select;
+mod shelf;
 mod verify;
 
 pub use create::{CreateOptions, Summary, create};

@@ -21,7 +21,8 @@ pub trait Observer: Send + Sync {
     /// A phase begins.
     fn phase(&self, _phase: Phase) {}
 
-    /// `done` of `total` bytes of the volume are dealt with.
+    /// `done` of `total` bytes are dealt with. Holes count for nothing: `total` is what has to be read,
+    /// written or verified, and neither ever decreases within a phase.
     fn progress(&self, _done: Bytes, _total: Bytes) {}
 
     /// Whether to stop: asked at every chunk or so.

@@ -51,6 +51,25 @@ pub(crate) struct Counts {
     pub(crate) holes: u64,
 }
 
+/// Buffers between two uses. There are never more than spans and their chunks, and their pages are in
+/// place: fresh ones for every span cost more than reading and hashing it.
+#[derive(Default)]
+struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    fn take(&self) -> Vec<u8> {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        self.lock().push(buffer);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Chunks that were read, the last one filled up with zeros.
 struct Span {
     seq: u64,
@@ -82,6 +101,8 @@ pub(crate) fn run(
     base: Option<&BackupRecord>,
 ) -> Result<(TreeRef, Counts), Error> {
     let failure = Failure::default();
+    let (span_spares, blob_spares) = (Spares::default(), Spares::default());
+    let (span_spares, blob_spares) = (&span_spares, &blob_spares);
     let result = std::thread::scope(|scope| {
         let (token_giver, tokens) = channel();
         for _ in 0..SPANS {
@@ -97,19 +118,33 @@ pub(crate) fn run(
             let failure = &failure;
             scope.spawn(move || {
                 let _alarm = Alarm(failure);
-                failure.note(work_off(task, &spans, &done_sender));
+                failure.note(work_off(
+                    task,
+                    &spans,
+                    &done_sender,
+                    span_spares,
+                    blob_spares,
+                ));
             });
         }
         drop(spans);
         let failure = &failure;
         scope.spawn(move || {
             let _alarm = Alarm(failure);
-            failure.note(read(task, work, &tokens, &span_sender, &done_sender));
+            failure.note(read(
+                task,
+                work,
+                &tokens,
+                &span_sender,
+                &done_sender,
+                span_spares,
+            ));
         });
         let uploader = scope.spawn(move || failure.note(upload(task, &packs)));
         let packed = Packer {
             task,
             failure,
+            blob_spares,
             token_giver,
             pack_sender,
             counts: Counts::default(),
@@ -176,6 +211,7 @@ fn read(
     tokens: &Receiver<()>,
     spans: &SyncSender<Span>,
     done: &Sender<(u64, Done)>,
+    spares: &Spares,
 ) -> Result<(), Error> {
     let chunk_size = task.repository.chunk_size().0;
     let step = (SPAN / chunk_size).max(1);
@@ -197,7 +233,7 @@ fn read(
             if tokens.recv().is_err() {
                 return Ok(());
             }
-            let span = read_span(task, seq, first, end)?;
+            let span = read_span(task, seq, first, end, spares.take())?;
             if spans.send(span).is_err() {
                 return Ok(());
             }
@@ -208,7 +244,13 @@ fn read(
     Ok(())
 }
 
-fn read_span(task: &Task<'_>, seq: u64, first: u64, end: u64) -> Result<Span, Error> {
+fn read_span(
+    task: &Task<'_>,
+    seq: u64,
+    first: u64,
+    end: u64,
+    spare: Vec<u8>,
+) -> Result<Span, Error> {
     let chunk_size = task.repository.chunk_size().0;
     let range = ByteRange {
         begin: first * chunk_size,
@@ -218,11 +260,15 @@ fn read_span(task: &Task<'_>, seq: u64, first: u64, end: u64) -> Result<Span, Er
     let length = usize::try_from((end - first) * chunk_size)
         .map_err(|e| failed(std::io::Error::other(e)))?;
     let read = range.len().0;
-    let mut bytes = vec![0; length];
+    let mut bytes = spare;
+    bytes.resize(length, 0);
     let wanted = usize::try_from(read).unwrap_or(length);
-    task.source
-        .read_at(range.begin, bytes.get_mut(..wanted).unwrap_or_default())
-        .map_err(failed)?;
+    let (inside, filling) = bytes
+        .split_at_mut_checked(wanted)
+        .expect("a range is not longer than its chunks");
+    // The buffer may have been used before.
+    filling.fill(0);
+    task.source.read_at(range.begin, inside).map_err(failed)?;
     Ok(Span {
         seq,
         first,
@@ -236,6 +282,8 @@ fn work_off(
     task: &Task<'_>,
     spans: &Mutex<Receiver<Span>>,
     done: &Sender<(u64, Done)>,
+    span_spares: &Spares,
+    blob_spares: &Spares,
 ) -> Result<(), Error> {
     let chunk_size = usize::try_from(task.repository.chunk_size().0).unwrap_or(usize::MAX);
     let zeros = vec![0; chunk_size];
@@ -251,9 +299,10 @@ fn work_off(
             chunks.push(if plain == zeros {
                 Chunk::Hole
             } else {
-                judge(task, &mut sealer, plain)?
+                judge(task, &mut sealer, plain, blob_spares)?
             });
         }
+        span_spares.give(span.bytes);
         let result = Done::Chunks {
             first: span.first,
             read: span.read,
@@ -269,6 +318,7 @@ fn judge(
     task: &Task<'_>,
     sealer: &mut convoy_repository::Sealer,
     plain: &[u8],
+    spares: &Spares,
 ) -> Result<Chunk, Error> {
     let id = task.repository.blob_id(BlobKind::Chunk, plain);
     if task
@@ -278,7 +328,7 @@ fn judge(
     {
         return Ok(Chunk::Known(id));
     }
-    let sealed = sealer.seal(BlobKind::Chunk, id, plain);
+    let sealed = sealer.seal_into(spares.take(), BlobKind::Chunk, id, plain);
     sealed
         .map(Chunk::New)
         .map_err(|e| Error::Invalid(format!("cannot compress a chunk: {e}")))
@@ -288,7 +338,9 @@ fn upload(task: &Task<'_>, packs: &Receiver<FinishedPack>) -> Result<(), Error> 
     packs.iter().try_for_each(|pack| {
         task.session
             .upload(&pack)
-            .map_err(Error::repository("send a pack to the repository"))
+            .map_err(Error::repository("send a pack to the repository"))?;
+        task.session.recycle(pack);
+        Ok(())
     })
 }
 
@@ -296,6 +348,7 @@ fn upload(task: &Task<'_>, packs: &Receiver<FinishedPack>) -> Result<(), Error> 
 struct Packer<'a> {
     task: &'a Task<'a>,
     failure: &'a Failure,
+    blob_spares: &'a Spares,
     token_giver: Sender<()>,
     pack_sender: SyncSender<FinishedPack>,
     counts: Counts,
@@ -374,6 +427,7 @@ impl Packer<'_> {
                         Chunk::New(blob) => {
                             self.add(&blob)?;
                             tree.set(number, blob.id()).map_err(&tree_error)?;
+                            self.blob_spares.give(blob.into_spare());
                         }
                     }
                 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::io::BlockWriter;
 use crate::observer::{Observer, Phase};
+use crate::shelf::Shelf;
 use convoy_repository::{BackupRecord, BlobId, Repository, Visit, Wanted, chunks_of, walk};
 use convoy_units::{ByteRange, Bytes};
 use std::ops::Range;
@@ -25,8 +26,9 @@ pub struct RestoreSummary {
 /// holes are not written.
 ///
 /// Every chunk is verified before it is written, nothing is written outside the volume's size, and
-/// all is durable when this returns. On any error the sink is incomplete: do not use it. Memory:
-/// one leaf of the tree and 4 MiB of chunks, besides the index.
+/// all is durable when this returns. On any error the sink is incomplete: do not use it. Progress is
+/// told in bytes of stored chunks, those written of all. Memory: 16 MiB of the tree and 4 MiB of
+/// chunks, besides the index.
 pub fn restore(
     repository: &Repository,
     backup: &BackupRecord,
@@ -43,18 +45,20 @@ pub fn restore(
         )));
     }
     observer.phase(Phase::Restoring);
+    let shelf = Shelf::default();
     let mut restoring = Restoring {
         repository,
         backup,
         sink,
         observer,
+        total: shelf.measure(repository, backup, observer),
         chunks: 0,
         written: 0,
-        passed: 0,
     };
+    observer.progress(Bytes(0), restoring.total);
     let chunks = chunks_of(size.0, repository.chunk_size().0);
     walk(
-        &|id| repository.read_node(id),
+        &|id| shelf.read(repository, id),
         &backup.root,
         chunks,
         &mut |visit| match visit {
@@ -63,7 +67,7 @@ pub fn restore(
         },
     )?;
     sink.flush().map_err(Error::Flush)?;
-    observer.progress(size, size);
+    observer.progress(restoring.total, restoring.total);
     Ok(RestoreSummary {
         written: Bytes(restoring.written),
         chunks: restoring.chunks,
@@ -77,16 +81,14 @@ struct Restoring<'a> {
     backup: &'a BackupRecord,
     sink: &'a dyn BlockWriter,
     observer: &'a dyn Observer,
+    /// Bytes in stored chunks: what there is to write.
+    total: Bytes,
     chunks: u64,
     written: u64,
-    /// Bytes of the volume before this leaf, and of the chunks in it that are done: a leaf's chunks come
-    /// in the order they are stored in, and a leaf is too large to be told of at its end alone.
-    passed: u64,
 }
 
 impl Restoring<'_> {
     fn leaf(&mut self, first: u64, ids: &[Option<BlobId>]) -> Result<(), Error> {
-        self.passed = byte_range(self.repository, self.backup, &(first..first)).begin;
         let wanted = wanted(first, ids);
         let mut failure = None;
         let repository = self.repository;
@@ -102,12 +104,7 @@ impl Restoring<'_> {
                 },
             )
             .map_err(Error::repository("read from the repository"))?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let end = byte_range(repository, self.backup, &(first..first + ids.len() as u64)).end;
-        self.observer.progress(Bytes(end), self.backup.volume_size);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn chunk(
@@ -131,8 +128,8 @@ impl Restoring<'_> {
             .map_err(|source| Error::Write { range, source })?;
         self.chunks += 1;
         self.written += range.len().0;
-        self.passed += range.len().0;
-        self.observer.progress(Bytes(self.passed), self.backup.volume_size);
+        self.observer
+            .progress(Bytes(self.written).min(self.total), self.total);
         Ok(())
     }
 

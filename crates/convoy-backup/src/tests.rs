@@ -3,4 +3,5 @@
 mod damage;
 mod faults;
 mod history;
+mod progress;
 mod world;

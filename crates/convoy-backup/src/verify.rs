@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::observer::{Observer, Phase};
 use crate::restore::{byte_range, wanted};
+use crate::shelf::Shelf;
 use convoy_repository::{BackupRecord, BlobId, ObjectName, Repository, Visit, chunks_of, walk};
 use convoy_units::{ByteRange, Bytes};
 use std::collections::HashMap;
@@ -59,32 +60,29 @@ pub fn verify(
     observer: &dyn Observer,
 ) -> Result<VerifyReport, Error> {
     observer.phase(Phase::Verifying);
+    let shelf = Shelf::default();
     let mut verifying = Verifying {
         repository,
         backup,
         observer,
+        total: shelf.measure(repository, backup, observer),
+        seen: 0,
         packs: HashMap::new(),
         report: VerifyReport::default(),
     };
+    observer.progress(Bytes(0), verifying.total);
     let chunks = chunks_of(backup.volume_size.0, repository.chunk_size().0);
     walk(
-        &|id| repository.read_node(id),
+        &|id| shelf.read(repository, id),
         &backup.root,
         chunks,
         &mut |visit| match visit {
-            Visit::Leaf(first, ids) => {
-                let checked = if options.read_data {
-                    verifying.read(first, ids)
-                } else {
-                    verifying.look(first, ids)
-                };
-                verifying.progress(first + ids.len() as u64);
-                checked
-            }
+            Visit::Leaf(first, ids) if options.read_data => verifying.read(first, ids),
+            Visit::Leaf(first, ids) => verifying.look(first, ids),
             Visit::Broken(chunks, _, error) => verifying.note(&chunks, error),
         },
     )?;
-    observer.progress(backup.volume_size, backup.volume_size);
+    observer.progress(verifying.total, verifying.total);
     Ok(verifying.report)
 }
 
@@ -92,6 +90,10 @@ struct Verifying<'a> {
     repository: &'a Repository,
     backup: &'a BackupRecord,
     observer: &'a dyn Observer,
+    /// Bytes in stored chunks: what there is to look at.
+    total: Bytes,
+    /// Those of them that were looked at, good or not.
+    seen: u64,
     packs: HashMap<ObjectName, Option<u64>>,
     report: VerifyReport,
 }
@@ -109,6 +111,7 @@ impl Verifying<'_> {
                     Ok(_) => self.count(&chunks),
                     Err(error) => self.note(&chunks, error),
                 };
+                self.progress(&chunks);
                 noted.map_err(|error| failure = Some(error)).is_ok()
             })
             .map_err(Error::repository("read from the repository"))?;
@@ -140,6 +143,7 @@ impl Verifying<'_> {
                     self.keep(format!("chunk {}", want.id), &chunks, what);
                 }
             }
+            self.progress(&chunks);
         }
         Ok(())
     }
@@ -208,8 +212,9 @@ impl Verifying<'_> {
         }
     }
 
-    fn progress(&self, chunks: u64) {
-        let done = byte_range(self.repository, self.backup, &(0..chunks)).end;
-        self.observer.progress(Bytes(done), self.backup.volume_size);
+    fn progress(&mut self, chunks: &Range<u64>) {
+        self.seen += byte_range(self.repository, self.backup, chunks).len().0;
+        self.observer
+            .progress(Bytes(self.seen).min(self.total), self.total);
     }
 }

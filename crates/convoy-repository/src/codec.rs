@@ -85,6 +85,11 @@ impl SealedBlob {
     pub fn stored_len(&self) -> usize {
         BLOB_HEADER + self.payload.len()
     }
+
+    /// Its memory, for the next `Sealer::seal_into`.
+    pub fn into_spare(self) -> Vec<u8> {
+        self.payload
+    }
 }
 
 /// A reusable compressor with its settings; one per thread.
@@ -116,15 +121,33 @@ impl Sealer {
         id: BlobId,
         plain: &[u8],
     ) -> std::io::Result<SealedBlob> {
+        self.seal_into(Vec::new(), kind, id, plain)
+    }
+
+    /// As `seal`, into memory that was used before: fresh pages for every blob cost more than hashing it.
+    pub fn seal_into(
+        &mut self,
+        spare: Vec<u8>,
+        kind: BlobKind,
+        id: BlobId,
+        plain: &[u8],
+    ) -> std::io::Result<SealedBlob> {
+        let mut payload = spare;
+        payload.clear();
         let compressed = match &mut self.zstd {
-            Some(zstd) => zstd
-                .compress(plain)
-                .map(|bytes| worth_it(bytes, plain.len()))?,
-            None => None,
+            Some(zstd) => {
+                payload.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+                zstd.compress_to_buffer(plain, &mut payload)?;
+                is_worth_it(payload.len(), plain.len())
+            }
+            None => false,
         };
-        let (compression, payload) = match compressed {
-            Some(bytes) => (self.compression.code(), bytes),
-            None => (0, plain.to_vec()),
+        let compression = if compressed {
+            self.compression.code()
+        } else {
+            payload.clear();
+            payload.extend_from_slice(plain);
+            0
         };
         let length = |bytes: &[u8]| {
             u32::try_from(bytes.len())
@@ -153,8 +176,8 @@ impl Sealer {
 }
 
 /// Compression must save 3 %, or reading back is not worth its time.
-fn worth_it(bytes: Vec<u8>, plain: usize) -> Option<Vec<u8>> {
-    (bytes.len() < plain - plain / 32).then_some(bytes)
+const fn is_worth_it(compressed: usize, plain: usize) -> bool {
+    compressed < plain - plain / 32
 }
 
 /// A header that keeps its rules, or the rule it breaks.

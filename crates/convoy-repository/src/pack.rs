@@ -129,8 +129,8 @@ pub struct FinishedPack {
 }
 
 impl PackBuilder {
-    /// An empty one.
-    pub(crate) fn new(repository: Uuid, content: BlobKind) -> Self {
+    /// An empty one, in memory that may have been used before.
+    pub(crate) fn new(repository: Uuid, content: BlobKind, spare: Vec<u8>) -> Self {
         let header = Header {
             magic: *b"CNVYPACK",
             version: U16::new(1),
@@ -140,9 +140,12 @@ impl PackBuilder {
             repository: *repository.as_bytes(),
             salt: [0; 32],
         };
+        let mut bytes = spare;
+        bytes.clear();
+        bytes.extend_from_slice(header.as_bytes());
         Self {
             content,
-            bytes: header.as_bytes().to_vec(),
+            bytes,
             table: Vec::new(),
             count: 0,
         }
@@ -157,6 +160,15 @@ impl PackBuilder {
     pub(crate) fn has_room(&self, blob: &SealedBlob, target: usize) -> bool {
         let after = self.bytes.len() + self.table.len() + blob.stored_len() + BLOB_HEADER + END;
         self.is_empty() || after <= target
+    }
+
+    /// Makes room for a whole pack at once: growing step by step would touch every page twice. Pages
+    /// that are not filled cost nothing.
+    pub(crate) fn reserve(&mut self, target: usize) {
+        // The table comes after the blobs: one header for each, which are seldom below 2 KiB.
+        let whole = target + target / 32 + END;
+        self.bytes
+            .reserve_exact(whole.saturating_sub(self.bytes.len()));
     }
 
     /// Adds a blob at the end.
@@ -286,7 +298,7 @@ mod tests {
         let keys = Keys::derive(&Secret([1; 32]));
         let repository = Uuid::from_bytes([9; 16]);
         let mut sealer = Sealer::new(Compression::default()).unwrap();
-        let mut builder = PackBuilder::new(repository, BlobKind::Chunk);
+        let mut builder = PackBuilder::new(repository, BlobKind::Chunk, Vec::new());
         let plains: Vec<Vec<u8>> = (0..9u8).map(|n| vec![n; 300]).collect();
         for plain in &plains {
             let id = keys.id(BlobKind::Chunk, plain);

@@ -57,6 +57,8 @@ struct State {
     records: Vec<Record>,
     /// What `records` and the open packs hold.
     own: HashSet<BlobId>,
+    /// Memory of a pack of chunks that was sent, for the next one.
+    spare: Vec<u8>,
     /// Packs closed and not yet uploaded.
     pending: usize,
     stored: u64,
@@ -78,9 +80,9 @@ struct Open {
 }
 
 impl Open {
-    fn new(repository: &Repository, content: BlobKind) -> Self {
+    fn new(repository: &Repository, content: BlobKind, spare: Vec<u8>) -> Self {
         Self {
-            builder: PackBuilder::new(repository.id(), content),
+            builder: PackBuilder::new(repository.id(), content, spare),
             placed: Vec::new(),
         }
     }
@@ -97,8 +99,9 @@ impl Session {
             uses: RunSet::default(),
             packs: 0,
             segments: Vec::new(),
-            chunks: Open::new(&repository, BlobKind::Chunk),
-            nodes: Open::new(&repository, BlobKind::Node),
+            chunks: Open::new(&repository, BlobKind::Chunk, Vec::new()),
+            nodes: Open::new(&repository, BlobKind::Node, Vec::new()),
+            spare: Vec::new(),
             sealer: repository.sealer()?,
             waiting: Vec::new(),
             records: Vec::new(),
@@ -184,6 +187,9 @@ impl Session {
         } else {
             self.close(&mut state, BlobKind::Chunk)?
         };
+        if state.chunks.builder.is_empty() {
+            state.chunks.builder.reserve(self.pack_target);
+        }
         state.chunks.push(blob);
         Ok(Added { new: true, full })
     }
@@ -200,6 +206,13 @@ impl Session {
         let mut state = self.state();
         state.pending = state.pending.saturating_sub(1);
         Ok(())
+    }
+
+    /// Takes the memory of a pack that was uploaded, for a later one.
+    pub fn recycle(&self, pack: FinishedPack) {
+        if pack.content == BlobKind::Chunk {
+            self.state().spare = pack.bytes;
+        }
     }
 
     /// Reads the log on, and does what it asks for: a `keep` if a collector has warned of our packs.
@@ -345,14 +358,14 @@ impl Session {
 
     /// Closes the open pack of this content, if there is anything in it.
     fn close(&self, state: &mut State, content: BlobKind) -> Result<Option<FinishedPack>, Error> {
-        let open = match content {
-            BlobKind::Chunk => &mut state.chunks,
-            BlobKind::Node => &mut state.nodes,
+        let (open, spare) = match content {
+            BlobKind::Chunk => (&mut state.chunks, std::mem::take(&mut state.spare)),
+            BlobKind::Node => (&mut state.nodes, Vec::new()),
         };
         if open.builder.is_empty() {
             return Ok(None);
         }
-        let open = std::mem::replace(open, Open::new(&self.repository, content));
+        let open = std::mem::replace(open, Open::new(&self.repository, content, spare));
         let pack = open.builder.finish(self.id, state.packs);
         state.packs += 1;
         state.pending += 1;

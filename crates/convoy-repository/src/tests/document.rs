@@ -103,6 +103,7 @@ fn pack_example() -> String {
     let mut builder = PackBuilder::new(
         Uuid::from_u128(0x0001_0203_0405_4607_8809_0a0b_0c0d_0e0f),
         BlobKind::Chunk,
+        Vec::new(),
     );
     builder.push(&sealer.seal(BlobKind::Chunk, id, plain).unwrap());
     let pack = builder.finish(SessionId([0x44; 16]), 7);
