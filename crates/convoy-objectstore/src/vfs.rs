@@ -14,8 +14,8 @@
 //! 6. `fsync` of the object's directory: the name is durable; only now the put is answered
 //!
 //! A failure up to 3 leaves nothing visible. After 4 the object is visible and may have been read,
-//! so it stays, and a failure of 6 is answered `Unclear`. An `fsync` that failed is never repeated:
-//! the kernel may have dropped the pages and would report success.
+//! so it stays, and a failure of 6 is answered `Unclear`. An `fsync` that failed is never repeated
+//! (`fsyncs`): the kernel may have dropped the pages and would report success.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -36,11 +36,13 @@ use crate::store::{MAX_OBJECT, Verb};
 use crate::{Counters, Deletion, Error, ErrorKind, Key, ObjectStore, Page, Put, PutMode};
 use deferred::Deferred;
 use directory::Directories;
+use fsyncs::Fsyncs;
 use publish::publish;
 use temporary::Temporary;
 
 mod deferred;
 mod directory;
+mod fsyncs;
 mod listing;
 mod publish;
 mod temporary;
@@ -67,7 +69,7 @@ impl VfsStore {
         let place = open(path, flags, Mode::empty()).map_err(|errno| refuse(path, errno))?;
         Ok(Self {
             path: path.to_owned(),
-            directories: Directories::new(place),
+            directories: Directories::new(place, Fsyncs::default()),
             deferred: Deferred::default(),
             sweep: Once::new(),
             meter: Meter::default(),
@@ -143,22 +145,48 @@ impl VfsStore {
         Ok((File::from(file), size_of(&stat)))
     }
 
+    fn found_file(&self, key: &Key) -> io::Result<File> {
+        // After EEXIST an ENOENT is a stale directory cache of a share: open by name again.
+        match self.read_object(key) {
+            Err(error) if is(&error, Errno::ENOENT) => Ok(self.read_object(key)?.0),
+            other => Ok(other?.0),
+        }
+    }
+
     /// Makes an object that somebody else created as durable as if we had.
     ///
     /// Its creator may have put it deferred, or may still be before its `fsync`s.
-    fn settle(&self, key: &Key) -> io::Result<()> {
-        // After EEXIST an ENOENT is a stale directory cache of a share: open by name again.
-        let file = match self.read_object(key) {
-            Err(error) if is(&error, Errno::ENOENT) => self.read_object(key)?.0,
-            other => other?.0,
+    fn settle(&self, key: &Key, file: &File) -> io::Result<()> {
+        let parent = key.split().0;
+        self.directories.sync_object(key, file)?;
+        self.directories
+            .sync(parent, &self.directories.make(parent)?)
+    }
+
+    /// Refuses to make a name where none can become durable any more.
+    ///
+    /// An object that is there may be ours, of the very put whose `fsync` failed.
+    fn refuse_untrusted(&self, key: &Key, verb: Verb) -> Result<(), Error> {
+        let Err(untrusted) = self.directories.trusted(key.split().0) else {
+            return Ok(());
         };
-        file.sync_all()?;
-        directory::sync(&self.directories.make(key.split().0)?)
+        let nothing_yet = |error| self.write_error(verb, key.as_str(), error);
+        match self.existing(key).map_err(nothing_yet)? {
+            Some(_) => Err(self.unclear(verb, key, untrusted)),
+            None => Err(nothing_yet(untrusted)),
+        }
+    }
+
+    /// The object is visible, and nobody knows whether it will be after a power cut.
+    fn unclear(&self, verb: Verb, key: &Key, error: io::Error) -> Error {
+        self.failed(ErrorKind::Unclear, verb, key.as_str())
+            .because(error)
     }
 
     fn create(&self, key: &Key, bytes: &[u8], verb: Verb) -> Result<Put, Error> {
         let nothing_yet = |error| self.write_error(verb, key.as_str(), error);
         let deferred = verb == Verb::PutDeferred;
+        self.refuse_untrusted(key, verb)?;
         if self.existing(key).map_err(nothing_yet)?.is_some() {
             return self.found(key, verb);
         }
@@ -178,45 +206,44 @@ impl VfsStore {
         if deferred {
             self.deferred.add(&self.directories, key, file);
         } else {
-            let unclear = |error| {
-                self.failed(ErrorKind::Unclear, verb, key.as_str())
-                    .because(error)
-            };
-            directory::sync(&directory).map_err(unclear)?;
+            self.directories
+                .sync(parent, &directory)
+                .map_err(|error| self.unclear(verb, key, error))?;
         }
         Ok(Put::Stored)
     }
 
     fn found(&self, key: &Key, verb: Verb) -> Result<Put, Error> {
-        self.settle(key)
-            .map_err(|error| self.write_error(verb, key.as_str(), error))?;
+        let found = self.found_file(key);
+        let file = found.map_err(|error| self.write_error(verb, key.as_str(), error))?;
+        self.settle(key, &file)
+            .map_err(|error| self.unclear(verb, key, error))?;
         Ok(Put::Exists)
     }
 
     fn overwrite(&self, key: &Key, bytes: &[u8]) -> Result<Put, Error> {
         let nothing_yet = |error| self.write_error(Verb::Put, key.as_str(), error);
+        let (parent, name) = key.split();
+        self.directories.trusted(parent).map_err(nothing_yet)?;
         let temporary = self.temporary(bytes).map_err(nothing_yet)?;
         temporary.file().sync_all().map_err(nothing_yet)?;
-        let (parent, name) = key.split();
         let directory = self.directories.make(parent).map_err(nothing_yet)?;
         renameat(temporary.directory(), temporary.name(), &directory, name)
             .map_err(|errno| self.publish_error(Verb::Put, key, errno.into()))?;
-        directory::sync(&directory).map_err(|error| {
-            self.failed(ErrorKind::Unclear, Verb::Put, key.as_str())
-                .because(error)
-        })?;
+        self.directories
+            .sync(parent, &directory)
+            .map_err(|error| self.unclear(Verb::Put, key, error))?;
         Ok(Put::Stored)
     }
 
     /// A failed `link` or `rename`: over a network it may have happened all the same.
     fn publish_error(&self, verb: Verb, key: &Key, error: io::Error) -> Error {
-        let kind = match error.raw_os_error().map(Errno::from_raw) {
+        match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EIO | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EINTR) => {
-                ErrorKind::Unclear
+                self.unclear(verb, key, error)
             }
-            _ => return self.write_error(verb, key.as_str(), error),
-        };
-        self.failed(kind, verb, key.as_str()).because(error)
+            _ => self.write_error(verb, key.as_str(), error),
+        }
     }
 
     fn lost(&self, object: &str, error: io::Error) -> Error {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::directory::{self, Directories};
+use super::directory::Directories;
 use super::publish::is_same;
 use crate::Key;
 
@@ -63,7 +63,7 @@ impl Deferred {
         for path in std::mem::take(&mut progress.directories) {
             let synced = directories
                 .make(&path)
-                .and_then(|directory| directory::sync(&directory));
+                .and_then(|directory| directories.sync(&path, &directory));
             if let Err(error) = synced {
                 progress
                     .lost
@@ -81,7 +81,7 @@ impl Deferred {
     fn settle_waiting(&self, directories: &Directories, progress: &mut Progress) {
         // Taken under the lock on progress: whoever syncs next waits for these.
         for object in std::mem::take(&mut *lock(&self.waiting)) {
-            match object.file.sync_all() {
+            match directories.sync_object(&object.key, &object.file) {
                 Ok(()) => {
                     progress.directories.insert(object.key.split().0.to_owned());
                 }

@@ -1,16 +1,18 @@
 //! The way down to an object's directory, one segment at a time and through no symbolic link.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::fsync;
 
 use super::REPOSITORY;
+use super::fsyncs::Fsyncs;
+use crate::Key;
 
 /// The directories of one destination.
 ///
@@ -20,14 +22,16 @@ use super::REPOSITORY;
 #[derive(Debug)]
 pub(super) struct Directories {
     place: OwnedFd,
+    fsyncs: Fsyncs,
     /// Directories whose own entry is durable, as far as this process has made sure.
     durable: Mutex<HashSet<String>>,
 }
 
 impl Directories {
-    pub(super) fn new(place: OwnedFd) -> Self {
+    pub(super) fn new(place: OwnedFd, fsyncs: Fsyncs) -> Self {
         Self {
             place,
+            fsyncs,
             durable: Mutex::default(),
         }
     }
@@ -43,38 +47,68 @@ impl Directories {
     pub(super) fn make(&self, path: &str) -> io::Result<OwnedFd> {
         let mut so_far = String::new();
         segments(path).try_fold(self.place.try_clone()?, |above, segment| {
-            so_far = format!("{so_far}/{segment}");
-            self.make_below(&above, segment, &so_far)
+            let path_above = so_far.clone();
+            so_far = join(&so_far, segment);
+            self.make_below(&above, &path_above, segment, &so_far)
         })
     }
 
-    fn make_below(&self, above: &OwnedFd, segment: &str, so_far: &str) -> io::Result<OwnedFd> {
+    /// Makes the entries of a directory of the repository durable.
+    pub(super) fn sync(&self, path: &str, directory: &OwnedFd) -> io::Result<()> {
+        self.fsyncs.directory(&from_place(path), directory)
+    }
+
+    /// Makes the bytes of an object durable.
+    pub(super) fn sync_object(&self, key: &Key, file: &File) -> io::Result<()> {
+        self.fsyncs.file(&from_place(key.as_str()), file)
+    }
+
+    /// Fails if names in this directory can no longer be made durable.
+    pub(super) fn trusted(&self, path: &str) -> io::Result<()> {
+        self.fsyncs.trusted(&from_place(path))
+    }
+
+    fn make_below(
+        &self,
+        above: &OwnedFd,
+        path_above: &str,
+        segment: &str,
+        so_far: &str,
+    ) -> io::Result<OwnedFd> {
         let directory = match open_below(above, segment) {
             Err(Errno::ENOENT) => {
                 match mkdirat(above, segment, Mode::S_IRWXU) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
+                    // What we know of the path was about a directory that vanished since.
+                    Ok(()) | Err(Errno::EEXIST) => self.durable().remove(so_far),
                     Err(errno) => return Err(errno.into()),
-                }
+                };
                 open_below(above, segment)?
             }
             other => other?,
         };
         // Also when it was there: whoever made it may not have come to its own fsync.
-        if !self.is_durable(so_far) {
-            sync(above)?;
-            self.durable
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(so_far.to_owned());
+        if !self.durable().contains(so_far) {
+            self.fsyncs.directory(path_above, above)?;
+            self.durable().insert(so_far.to_owned());
         }
         Ok(directory)
     }
 
-    fn is_durable(&self, path: &str) -> bool {
-        self.durable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(path)
+    fn durable(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A path of the repository as one from the destination's directory.
+fn from_place(path: &str) -> String {
+    segments(path).fold(String::new(), |above, segment| join(&above, segment))
+}
+
+fn join(above: &str, segment: &str) -> String {
+    if above.is_empty() {
+        segment.to_owned()
+    } else {
+        format!("{above}/{segment}")
     }
 }
 
@@ -86,13 +120,4 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 pub(super) fn open_below(above: &OwnedFd, segment: &str) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(above, segment, flags, Mode::empty())
-}
-
-/// Makes the entries of a directory durable.
-pub(super) fn sync(directory: &OwnedFd) -> io::Result<()> {
-    match fsync(directory) {
-        // Some network and user-space file systems have no fsync of directories, and say so.
-        Ok(()) | Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
 }

@@ -297,3 +297,112 @@ fn more_deferred_puts_than_open_files_are_fine() {
     fixture.store.sync().unwrap();
     assert_eq!(fixture.keys().len(), 200);
 }
+
+thread_local! {
+    /// Which `fsync` of this thread fails with EIO, counted from 1 at the next; 0 for none.
+    static FAILING: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// A kernel that reports a lost page once and then forgets it, as Linux does.
+fn fsync_failing_once(_: std::os::fd::BorrowedFd<'_>) -> nix::Result<()> {
+    let left = FAILING.get();
+    FAILING.set(left.saturating_sub(1));
+    if left == 1 { Err(Errno::EIO) } else { Ok(()) }
+}
+
+impl Fixture {
+    fn with_scripted_fsync() -> Self {
+        FAILING.set(0);
+        let mut fixture = Self::new();
+        let place = nix::fcntl::open(fixture.directory.path(), OFlag::O_RDONLY, Mode::empty());
+        fixture.store.directories =
+            Directories::new(place.unwrap(), Fsyncs::new(fsync_failing_once));
+        fixture
+    }
+}
+
+/// A disk lost the entry of a log's slot and said so once. The log repeated the put, found its own
+/// object, asked the kernel again, was told that all is well, and told the user that the backup is
+/// durable.
+#[test]
+fn a_failed_fsync_of_a_directory_is_not_asked_about_again() {
+    let fixture = Fixture::with_scripted_fsync();
+    assert_eq!(fixture.create("log/0/0").unwrap(), Put::Stored);
+    FAILING.set(1);
+    for attempt in 0..3 {
+        let error = fixture.create("log/0/1").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unclear, "{attempt}");
+    }
+    let deferred = fixture.store.put_deferred(&key("log/0/1"), b"x");
+    assert_eq!(deferred.unwrap_err().kind, ErrorKind::Unclear);
+    // What was durable before is not taken for it now either, and nothing new is made there.
+    assert_eq!(
+        fixture.create("log/0/0").unwrap_err().kind,
+        ErrorKind::Unclear
+    );
+    let new = fixture.create("log/0/2").unwrap_err();
+    assert_eq!(new.kind, ErrorKind::Permanent, "{}", chain(&new));
+    let over = fixture
+        .store
+        .put(&key("log/0/3"), b"x", PutMode::Overwrite)
+        .unwrap_err();
+    assert_eq!(over.kind, ErrorKind::Permanent);
+    assert_eq!(fixture.keys(), ["log/0/0", "log/0/1"]);
+    // Other directories go on, and a store opened anew asks anew.
+    assert_eq!(fixture.create("log/1/0").unwrap(), Put::Stored);
+    let anew = VfsStore::open(fixture.directory.path()).unwrap();
+    let put = anew.put(&key("log/0/1"), b"log/0/1", PutMode::Create);
+    assert_eq!(put.unwrap(), Put::Exists);
+}
+
+/// As above, one level up: the repetition marked the new directory durable in its parent.
+#[test]
+fn a_directory_whose_entry_was_lost_is_not_durable_the_second_time() {
+    let fixture = Fixture::with_scripted_fsync();
+    assert_eq!(fixture.create("log/0/0").unwrap(), Put::Stored);
+    // `log`, for its new entry `log/1`.
+    FAILING.set(1);
+    for _ in 0..3 {
+        let error = fixture.create("log/1/0").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Permanent, "{}", chain(&error));
+    }
+    assert_eq!(fixture.keys(), ["log/0/0"]);
+    assert_eq!(fixture.create("log/0/1").unwrap(), Put::Stored);
+}
+
+#[test]
+fn an_object_whose_bytes_could_not_be_settled_stays_unclear() {
+    let fixture = Fixture::with_scripted_fsync();
+    let other = VfsStore::open(fixture.directory.path()).unwrap();
+    other.put_deferred(&key("packs/a"), b"x").unwrap();
+    // With `repository` and `packs` on the way, so that the next is the object's own.
+    assert_eq!(fixture.create("packs/b").unwrap(), Put::Stored);
+    FAILING.set(1);
+    for _ in 0..2 {
+        let put = fixture.store.put_deferred(&key("packs/a"), b"x");
+        assert_eq!(put.unwrap_err().kind, ErrorKind::Unclear);
+    }
+}
+
+#[test]
+fn a_failed_sync_of_deferred_puts_is_known_to_the_others() {
+    let fixture = Fixture::with_scripted_fsync();
+    fixture.store.put_deferred(&key("packs/a"), b"x").unwrap();
+    FAILING.set(2);
+    assert!(fixture.store.sync().is_err(), "packs could not be synced");
+    let put = fixture.create("packs/a").unwrap_err();
+    assert_eq!(put.kind, ErrorKind::Unclear);
+}
+
+/// A clean-up script removed a directory of the repository; the next put made it again and did not
+/// make its entry durable, as it had done so for the one before.
+#[test]
+fn a_directory_made_again_is_made_durable_again() {
+    let fixture = Fixture::with_scripted_fsync();
+    assert_eq!(fixture.create("log/0/0").unwrap(), Put::Stored);
+    fs::remove_dir_all(fixture.path("log")).unwrap();
+    FAILING.set(1);
+    let error = fixture.create("log/0/0").unwrap_err();
+    // Not `Unclear`: the first fsync is that of the directory above, before any name exists.
+    assert_eq!(error.kind, ErrorKind::Permanent, "{}", chain(&error));
+}
