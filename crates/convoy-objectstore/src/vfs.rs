@@ -187,7 +187,9 @@ impl VfsStore {
         let nothing_yet = |error| self.write_error(verb, key.as_str(), error);
         let deferred = verb == Verb::PutDeferred;
         self.refuse_untrusted(key, verb)?;
-        if self.existing(key).map_err(nothing_yet)?.is_some() {
+        // Saves the bytes of a pack. A durable create always comes to `link`, which alone decides: a
+        // destination where it does not must be found out by `probe`, not by two writers.
+        if deferred && self.existing(key).map_err(nothing_yet)?.is_some() {
             return self.found(key, verb);
         }
         let temporary = self.temporary(bytes).map_err(nothing_yet)?;

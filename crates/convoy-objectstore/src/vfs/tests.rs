@@ -239,6 +239,22 @@ fn a_link_of_our_own_is_not_somebody_elses() {
     assert_eq!(publish(&other, &directory, "0").unwrap(), Put::Exists);
 }
 
+/// The probe's second creation was answered by a stat, so it proved nothing about `link`.
+#[test]
+fn a_durable_create_always_comes_to_the_link() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.create("log/0/0").unwrap(), Put::Stored);
+    fs::remove_dir(fixture.path("tmp")).unwrap();
+    fs::write(fixture.path("tmp"), "in the way of whatever writes").unwrap();
+    assert!(fixture.create("log/0/0").is_err(), "it did not try");
+    let deferred = fixture.store.put_deferred(&key("log/0/0"), b"x");
+    assert_eq!(
+        deferred.unwrap(),
+        Put::Exists,
+        "a pack is not written twice"
+    );
+}
+
 #[test]
 fn a_directory_without_permission_is_not_permitted() {
     if nix::unistd::geteuid().is_root() {
