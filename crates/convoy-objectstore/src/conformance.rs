@@ -20,6 +20,7 @@ pub fn check(make: Make<'_>) {
     overwrite_replaces(&*make());
     deferred_puts_are_readable_and_syncable(&*make());
     ranges_are_exact(&*make());
+    limits_are_kept(&*make());
     absent_objects_are_told(&*make());
     listings_page_in_key_order(&*make());
     prefixes_select_by_text(&*make());
@@ -124,6 +125,21 @@ fn ranges_are_exact(store: &dyn ObjectStore) {
     assert_eq!(range(11, 12), Err(ErrorKind::Damaged));
     assert_eq!(range(u64::MAX - 1, u64::MAX), Err(ErrorKind::Damaged));
     assert_eq!(range(5, 4), Err(ErrorKind::Invalid));
+}
+
+fn limits_are_kept(store: &dyn ObjectStore) {
+    assert_eq!(create(store, "r", b"0123456789"), Put::Stored);
+    let at_most = |limit| {
+        store
+            .get_at_most(&key("r"), limit)
+            .map_err(|error| error.kind)
+    };
+    assert_eq!(at_most(u64::MAX).as_deref(), Ok(&b"0123456789"[..]));
+    assert_eq!(at_most(10).as_deref(), Ok(&b"0123456789"[..]));
+    assert_eq!(at_most(9), Err(ErrorKind::Damaged), "larger is damaged");
+    assert_eq!(at_most(0), Err(ErrorKind::Damaged));
+    let absent = store.get_at_most(&key("absent"), 1);
+    assert_eq!(absent.map_err(|e| e.kind), Err(ErrorKind::NotFound));
 }
 
 fn absent_objects_are_told(store: &dyn ObjectStore) {

@@ -27,7 +27,8 @@ pub enum ErrorKind {
     Permanent,
     /// The request may or may not have taken effect: ask before going on.
     Unclear,
-    /// The stored object is shorter than what was asked of it.
+    /// The stored object is not what was put: shorter than what was asked of it, larger than it may be,
+    /// not readable, or something else stands in its place. Other objects may be whole.
     Damaged,
     /// The caller broke a rule of this crate.
     Invalid,

@@ -252,6 +252,13 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
         self.distort(bytes, fault)
     }
 
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, Error> {
+        let (bytes, fault) = self.run(Verb::Get, key.as_str(), |_| {
+            self.inner.get_at_most(key, limit)
+        })?;
+        self.distort(bytes, fault)
+    }
+
     /// A truncated answer is shorter than asked: the lie this trait forbids, on purpose.
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let (bytes, fault) = self.run(Verb::GetRange, key.as_str(), |fault| match fault {

@@ -8,7 +8,7 @@ use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counters::Meter;
-use crate::store::{MAX_OBJECT, Verb};
+use crate::store::{MAX_OBJECT, Verb, too_large};
 use crate::{Counters, Deletion, Entry, Error, ErrorKind, Key, ObjectStore, Page, Put, PutMode};
 
 const DESTINATION: &str = "memory";
@@ -131,7 +131,16 @@ impl ObjectStore for MemoryStore {
     }
 
     fn get(&self, key: &Key) -> Result<Vec<u8>, Error> {
+        self.get_at_most(key, MAX_OBJECT)
+    }
+
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, Error> {
         let bytes = self.read(Verb::Get, key)?;
+        let size = bytes.len() as u64;
+        if size > limit {
+            let damaged = Error::new(ErrorKind::Damaged, Verb::Get, key.as_str(), DESTINATION);
+            return Err(damaged.because(too_large(size, limit)));
+        }
         self.meter.read(&bytes);
         Ok(bytes.to_vec())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Counters, Error, Key};
+use crate::{Counters, Error, ErrorKind, Key};
 
 /// The largest object, in bytes: larger ones are neither stored nor read.
 ///
@@ -119,8 +119,35 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// `sync` of this store fails as well, until the destination is opened anew.
     fn sync(&self) -> Result<(), Error>;
 
-    /// The whole object. Errors: `NotFound`, `Damaged` if it ends early.
+    /// The whole object. Errors: `NotFound`; `Damaged` if it ends early, is larger than [`MAX_OBJECT`]
+    /// or cannot be read although the destination can.
     fn get(&self, key: &Key) -> Result<Vec<u8>, Error>;
+
+    /// The whole object, if it has at most `limit` bytes: `Damaged` if it has more.
+    ///
+    /// No store allocates more than `limit` for a larger object: a destination that somebody else writes
+    /// to must not fill our memory with what should be small. Otherwise like `get`; one request there,
+    /// and `size` before it where a store does not do better.
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, Error> {
+        let refuse = |size| {
+            let damaged = Error::new(
+                ErrorKind::Damaged,
+                Verb::Get,
+                key.as_str(),
+                "the destination",
+            );
+            Err(damaged.because(too_large(size, limit)))
+        };
+        if let Some(size) = self.size(key)?.filter(|size| *size > limit) {
+            return refuse(size);
+        }
+        let bytes = self.get(key)?;
+        // It may have grown since, or the destination may have lied.
+        match bytes.len() as u64 {
+            size if size > limit => refuse(size),
+            _ => Ok(bytes),
+        }
+    }
 
     /// The bytes of `range`, counted from the object's begin; exactly as many as asked for.
     ///
@@ -144,6 +171,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn counters(&self) -> Counters;
 }
 
+/// Why an object is not read.
+pub(crate) fn too_large(size: u64, limit: u64) -> String {
+    format!("it has {size} bytes, and at most {limit} can be ours")
+}
+
 impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
     fn put(&self, key: &Key, bytes: &[u8], mode: PutMode) -> Result<Put, Error> {
         (**self).put(key, bytes, mode)
@@ -159,6 +191,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn get(&self, key: &Key) -> Result<Vec<u8>, Error> {
         (**self).get(key)
+    }
+
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, Error> {
+        (**self).get_at_most(key, limit)
     }
 
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, Error> {

@@ -32,7 +32,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use crate::counters::Meter;
 use crate::error::kind_of;
 use crate::location::encode_path;
-use crate::store::{MAX_OBJECT, Verb};
+use crate::store::{MAX_OBJECT, Verb, too_large};
 use crate::{Counters, Deletion, Error, ErrorKind, Key, ObjectStore, Page, Put, PutMode};
 use deferred::Deferred;
 use directory::Directories;
@@ -87,6 +87,17 @@ impl VfsStore {
 
     fn error(&self, verb: Verb, object: &str, error: io::Error) -> Error {
         self.failed(kind_of(&error), verb, object).because(error)
+    }
+
+    /// A failure while reading one object. Where the repository itself can be reached, what the file
+    /// system says of this file is damage of this object: others and other copies may be whole.
+    fn read_error(&self, verb: Verb, key: &Key, error: io::Error) -> Error {
+        let kind = if is_damage(&error) && self.directories.open("").is_ok() {
+            ErrorKind::Damaged
+        } else {
+            kind_of(&error)
+        };
+        self.failed(kind, verb, key.as_str()).because(error)
     }
 
     /// A failure while writing, when nothing is visible yet.
@@ -281,8 +292,30 @@ fn size_of(stat: &FileStat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
+/// Whether this is about one file: its blocks, its inode, or what stands in its place.
+fn is_damage(error: &io::Error) -> bool {
+    // EUCLEAN and EBADMSG: what ext4 and xfs answer for metadata that is broken or fails its checksum.
+    // ENXIO: a socket. ENOTDIR: a file or a link where a directory of the repository should be.
+    const DAMAGE: [Errno; 6] = [
+        Errno::EIO,
+        Errno::EUCLEAN,
+        Errno::EBADMSG,
+        Errno::ELOOP,
+        Errno::ENXIO,
+        Errno::ENOTDIR,
+    ];
+    match error.raw_os_error() {
+        Some(errno) => DAMAGE.contains(&Errno::from_raw(errno)),
+        None => error.kind() == NOT_A_FILE,
+    }
+}
+
+/// How `not_a_file` is told from other errors without a number.
+const NOT_A_FILE: io::ErrorKind = io::ErrorKind::InvalidData;
+
 fn not_a_file() -> io::Error {
-    io::Error::other(
+    io::Error::new(
+        NOT_A_FILE,
         "a symbolic link, a directory or a special file stands under the object's name",
     )
 }
@@ -313,13 +346,18 @@ impl ObjectStore for VfsStore {
     }
 
     fn get(&self, key: &Key) -> Result<Vec<u8>, Error> {
+        self.get_at_most(key, MAX_OBJECT)
+    }
+
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, Error> {
         self.meter.request(Verb::Get);
-        let failed = |error| self.error(Verb::Get, key.as_str(), error);
+        let failed = |error| self.read_error(Verb::Get, key, error);
         let (file, size) = self.read_object(key).map_err(failed)?;
-        if size > MAX_OBJECT {
+        let limit = limit.min(MAX_OBJECT);
+        if size > limit {
             return Err(self
-                .failed(ErrorKind::Permanent, Verb::Get, key.as_str())
-                .because("the file is larger than any object of ours"));
+                .failed(ErrorKind::Damaged, Verb::Get, key.as_str())
+                .because(too_large(size, limit)));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).expect("at most MAX_OBJECT"));
         let read = file.take(size).read_to_end(&mut bytes).map_err(failed)?;
@@ -340,7 +378,7 @@ impl ObjectStore for VfsStore {
             .end
             .checked_sub(range.start)
             .ok_or_else(|| broken("the range ends before it begins"))?;
-        let failed = |error| self.error(Verb::GetRange, key.as_str(), error);
+        let failed = |error| self.read_error(Verb::GetRange, key, error);
         let (file, size) = self.read_object(key).map_err(failed)?;
         if range.end > size {
             return Err(self.short(Verb::GetRange, key));

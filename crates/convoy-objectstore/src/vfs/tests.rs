@@ -118,7 +118,9 @@ fn symbolic_links_are_neither_followed_nor_listed() {
     symlink(outside.path().join("secret"), fixture.path("packs/ab/link")).unwrap();
     for text in ["packs/cd/secret", "packs/ab/link"] {
         let error = fixture.store.get(&key(text)).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Permanent, "{}", chain(&error));
+        assert_eq!(error.kind, ErrorKind::Damaged, "{}", chain(&error));
+        let range = fixture.store.get_range(&key(text), 0..1).unwrap_err();
+        assert_eq!(range.kind, ErrorKind::Damaged, "{}", chain(&range));
         assert!(fixture.store.size(&key(text)).is_err());
         assert!(fixture.create(text).is_err());
         let put = fixture.store.put_deferred(&key(text), b"x");
@@ -135,6 +137,29 @@ fn symbolic_links_are_neither_followed_nor_listed() {
         .unwrap();
     assert_eq!(fs::read(outside.path().join("secret")).unwrap(), b"secret");
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+/// One pack on a bad sector ended the verification of a whole destination, and a restore that had a
+/// second copy.
+#[test]
+fn what_the_disk_says_of_one_file_is_damage_of_one_object() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.create("packs/ab/x").unwrap(), Put::Stored);
+    let check = |errno: Errno, expected| {
+        let error = fixture
+            .store
+            .read_error(Verb::Get, &key("packs/ab/x"), errno.into());
+        assert_eq!(error.kind, expected, "{errno}");
+    };
+    for errno in [Errno::EIO, Errno::EUCLEAN, Errno::EBADMSG, Errno::ELOOP] {
+        check(errno, ErrorKind::Damaged);
+    }
+    check(Errno::ENOENT, ErrorKind::NotFound);
+    check(Errno::ESTALE, ErrorKind::Transient);
+    check(Errno::EACCES, ErrorKind::Auth);
+    // Where not even the repository can be opened nothing is known of the object.
+    fs::remove_dir_all(fixture.path("")).unwrap();
+    check(Errno::EIO, ErrorKind::Permanent);
 }
 
 #[test]
@@ -165,7 +190,8 @@ fn strange_files_are_not_objects() {
     fs::create_dir(fixture.path("a/directory")).unwrap();
     assert_eq!(fixture.keys(), ["a/b"]);
     for text in ["a/fifo", "a/directory"] {
-        assert!(fixture.store.get(&key(text)).is_err(), "{text}");
+        let error = fixture.store.get(&key(text)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Damaged, "{}", chain(&error));
         assert!(fixture.create(text).is_err(), "{text}");
     }
     assert!(
@@ -194,7 +220,7 @@ fn files_too_large_to_be_ours_are_not_read() {
         .unwrap();
     assert_eq!(
         fixture.store.get(&key("big")).unwrap_err().kind,
-        ErrorKind::Permanent
+        ErrorKind::Damaged
     );
     let range = fixture.store.get_range(&key("big"), 0..1 << 37);
     assert_eq!(range.unwrap_err().kind, ErrorKind::Invalid);
