@@ -21,7 +21,8 @@ pub(crate) enum Action {
     Daemon(Box<convoyd::Args>),
     Info,
     Create(CreateVolume),
-    Delete(Vec<String>),
+    /// Each name, or why it is none: one that is not does not keep the others.
+    Delete(Vec<Result<String, Refused>>),
     Mount(String, MountVolume),
     Unmount(String),
     List,
@@ -39,6 +40,13 @@ pub(crate) enum Action {
         destination: String,
         volume: Option<String>,
     },
+}
+
+/// A name that breaks the rule, and what is said about it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) name: String,
+    pub(crate) failure: Failure,
 }
 
 /// Reads the current directory, for a relative mount point, and nothing else.
@@ -111,18 +119,20 @@ fn volume(create: Create) -> Result<CreateVolume, Failure> {
     })
 }
 
-fn names(delete: &Delete) -> Result<Vec<String>, Failure> {
+fn names(delete: &Delete) -> Result<Vec<Result<String, Refused>>, Failure> {
     if delete.reference {
         let message =
             "--reference is not supported yet: a volume cannot be forgotten and its data kept";
         let hint = "leave the volume as it is, or delete it with its data: convoy delete NAME";
         return Err(Failure::new(Kind::Unsupported, message, hint));
     }
-    delete
-        .names
-        .iter()
-        .map(|volume| name::<VolumeName>(volume))
-        .collect()
+    let named = |volume: &String| {
+        name::<VolumeName>(volume).map_err(|failure| Refused {
+            name: volume.clone(),
+            failure,
+        })
+    };
+    Ok(delete.names.iter().map(named).collect())
 }
 
 fn snapshot(command: SnapshotCommand) -> Result<Action, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
-use crate::options::Action;
+use crate::options::{Action, Refused};
 use crate::progress::{Progress, Show};
 use crate::{render, safe};
 use convoy_api::{Answer, CreatedBackup, CreatedSnapshot, CreatedVolume, Verification, Volume};
@@ -147,7 +147,7 @@ impl Session {
                 let answer = self.long(|hear| client.create_volume(&request, hear))?;
                 self.created_volume(&answer)
             }
-            Action::Delete(names) => self.delete(&names),
+            Action::Delete(names) => self.delete(names),
             Action::Mount(name, request) => {
                 let answer = client.mount_volume(&name, &request)?;
                 self.mounted(&answer)
@@ -314,12 +314,19 @@ impl Session {
     }
 
     /// Each in its turn; one that fails does not keep the next.
-    fn delete(&self, names: &[String]) -> Outcome {
+    fn delete(&self, names: Vec<Result<String, Refused>>) -> Outcome {
         let (mut deleted, mut failures) = (Vec::new(), Vec::new());
         for name in names {
-            match self.long(|hear| self.client.delete_volume(name, hear)) {
-                Ok(_) => deleted.push(name.clone()),
-                Err(failure) => failures.push((name.clone(), failure)),
+            let name = match name {
+                Ok(name) => name,
+                Err(refused) => {
+                    failures.push((refused.name, refused.failure));
+                    continue;
+                }
+            };
+            match self.long(|hear| self.client.delete_volume(&name, hear)) {
+                Ok(_) => deleted.push(name),
+                Err(failure) => failures.push((name, failure)),
             }
         }
         let stderr = failures

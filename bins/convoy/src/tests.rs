@@ -140,7 +140,6 @@ fn names_sizes_and_labels_are_checked_before_anything_is_asked() {
             failure.message
         );
     }
-    refused("delete good b@d", Kind::Invalid, "volume name");
     refused("snapshot inspect v@s@t", Kind::Invalid, "snapshot name");
     refused("create x --size 1.5G", Kind::Invalid, "is not a size");
     refused("create x --size 10Q", Kind::Invalid, "is not a size");

@@ -270,6 +270,20 @@ fn deleting_many_goes_on_after_a_failure() {
     plain(&command("delete", PIPE, vec![]), "");
 }
 
+/// A typing mistake in one of many names kept all the others from being deleted.
+#[test]
+fn deleting_many_goes_on_after_a_name_that_is_none() {
+    let outcome = command("delete a! data", TERMINAL, ok(Done {}));
+    assert_eq!(outcome.stdout, "\n");
+    assert!(outcome.stderr.contains("a!"), "{}", outcome.stderr);
+    assert_eq!(outcome.status, Kind::Partial.exit_code());
+    let outcome = command("delete a! -o json", PIPE, vec![]);
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(document["Failed"][0]["Name"], "a!");
+    assert_eq!(document["Failed"][0]["Code"], "E_INVALID");
+    assert_eq!(outcome.status, Kind::Invalid.exit_code());
+}
+
 #[test]
 fn a_damaged_backup_ends_as_one() {
     let good = command("backup verify u", PIPE, ok(verification_of(false)));
