@@ -27,7 +27,7 @@ pub const OPTIONS: [(&str, &str, &str); 7] = [
     (
         "dm.defaultvolumesize",
         "100G",
-        "a size such as 10G, a multiple of the pool's block size",
+        "a size such as 10G; a volume gets it in whole blocks of the pool",
     ),
     ("dm.fs", "ext4", "ext4 or xfs"),
     (

@@ -1,21 +1,21 @@
-//! The verbs on volumes: create, delete, mount, unmount, list, inspect.
+//! The verbs on volumes: create, list, inspect; `deletion` and `mounting` have the others.
+
+mod deletion;
+mod mounting;
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{CreateVolume, Created, VolumeInfo};
 use crate::operation::{Operation, Phase};
 use crate::restore::{Source, fill};
-use crate::root::make_directory;
-use crate::snapshot::snapshot_spec;
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
 use convoy_fault::Kind;
-use convoy_mount::{Filesystem, MakeOptions, MountOptions};
+use convoy_mount::{Filesystem, MakeOptions};
 use convoy_names::VolumeName;
-use convoy_thinpool::{Discards, ThinDevice, ThinSpec, blockdev};
-use convoy_units::{ByteRange, Bytes, DevId, Sectors};
+use convoy_thinpool::{ThinDevice, ThinSpec};
+use convoy_units::Bytes;
 use jiff::Timestamp;
-use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The original's automatic names: a word and 16 hexadecimal digits.
@@ -190,321 +190,6 @@ impl Engine {
             .doing(|| format!("activating volume {}", volume.name))
     }
 
-    /// Deletes a volume and all its snapshots. What the pool can pass down to its data device is
-    /// discarded first, so that the space returns there too.
-    ///
-    /// Killed in the middle, the deletion is finished at the next opening.
-    ///
-    /// # Errors
-    /// `NotFound`; `Busy` when the volume is mounted or open, or one of its snapshots is being backed up.
-    pub fn delete_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
-        let (_claim, volume) = self.claim_volume(name)?;
-        let _span = tracing::info_span!("delete", volume = %name, operation = %op.id).entered();
-        if let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
-            let target = target.display();
-            let what =
-                format!("Cannot delete volume {name}, it hasn't been umounted: it is at {target}");
-            return Err(
-                Error::new(Kind::Busy, what).hinting(format!("`convoy umount {name}` first"))
-            );
-        }
-        self.destroy(&volume, op)?;
-        tracing::info!("volume deleted");
-        Ok(())
-    }
-
-    /// Deletes an unmounted volume and its snapshots, from whatever point an earlier try reached.
-    pub(crate) fn destroy(
-        &self,
-        volume: &catalog::Volume,
-        op: &Operation<'_>,
-    ) -> Result<(), Error> {
-        let name = &volume.name;
-        let doing = || format!("deleting volume {name}");
-        let snapshots = self.catalog.snapshots_of(volume.uuid).doing(doing)?;
-        for snapshot in &snapshots {
-            self.refuse_pinned(snapshot)?;
-        }
-        self.refuse_open(volume)?;
-        // Taking a device down is the kernel's own proof that nobody has it, and changes nothing yet:
-        // somebody who came since the look above is refused here, with all data in place.
-        for snapshot in &snapshots {
-            self.pool
-                .deactivate_thin(snapshot.uuid)
-                .doing(|| format!("taking down snapshot {} of volume {name}", snapshot.name))?;
-        }
-        self.pool.deactivate_thin(volume.uuid).doing(doing)?;
-        // From here on the volume is gone for everybody, and a restart goes on with the deletion.
-        let mut doomed = vec![Change::PutVolume(catalog::Volume {
-            state: catalog::VolumeState::Deleting,
-            ..volume.clone()
-        })];
-        doomed.extend(snapshots.iter().map(|snapshot| {
-            Change::PutSnapshot(catalog::Snapshot {
-                state: catalog::SnapshotState::Deleting,
-                ..snapshot.clone()
-            })
-        }));
-        doomed.push(Change::RemoveMount(volume.uuid));
-        self.catalog.apply(&doomed).doing(doing)?;
-        op.phase(Phase::Discarding);
-        // One transaction for each: a volume with many snapshots does not keep the pool from others.
-        for snapshot in &snapshots {
-            self.empty(&snapshot.name, snapshot_spec(snapshot, false));
-            self.delete_device(snapshot.dev_id, "delete a snapshot", op)?;
-        }
-        self.empty(name, volume_spec(volume)?);
-        self.delete_device(volume.dev_id, "delete a volume", op)?;
-        self.broken
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(&volume.uuid);
-        self.remove_mount_point(volume.uuid);
-        Ok(())
-    }
-
-    fn remove_mount_point(&self, volume: Uuid) {
-        let directory = self.root.mount_point(volume);
-        match std::fs::remove_dir(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!("leaving {}: {error}", directory.display());
-            }
-            _ => (),
-        }
-    }
-
-    /// Deletes a thin device whose row says that it is being deleted; the row goes with it.
-    pub(crate) fn delete_device(
-        &self,
-        dev_id: DevId,
-        verb: &str,
-        op: &Operation<'_>,
-    ) -> Result<(), Error> {
-        let actions = vec![Action::Delete { dev_id }];
-        self.transact(
-            op.id,
-            verb,
-            actions.clone(),
-            &[],
-            || self.delete_devices(&actions),
-            |(), _| (),
-        )
-    }
-
-    /// Refuses to take away a device that somebody has open.
-    fn refuse_open(&self, volume: &catalog::Volume) -> Result<(), Error> {
-        let devices = self
-            .pool
-            .own_devices()
-            .doing(|| "listing the pool's devices")?;
-        let Some(device) = devices
-            .into_iter()
-            .find(|device| device.uuid == volume.uuid)
-        else {
-            return Ok(());
-        };
-        if device.open_count == 0 {
-            return Ok(());
-        }
-        let number = (device.number.major, device.number.minor);
-        let holders = convoy_mount::holders(number).into_iter().take(5);
-        let holders: Vec<String> = holders
-            .map(|holder| format!("{} (pid {})", holder.comm, holder.pid))
-            .collect();
-        let by = if holders.is_empty() {
-            "nobody we can see".to_owned()
-        } else {
-            holders.join(", ")
-        };
-        let what = format!(
-            "volume {} is in use: its device is held by {by}",
-            volume.name
-        );
-        Err(Error::new(Kind::Busy, what))
-    }
-
-    /// Discards a device's blocks where that gives space back below the pool, and leaves the device down.
-    /// Only an economy: whatever fails here is logged, and deletion frees the blocks inside the pool all
-    /// the same.
-    pub(crate) fn empty(&self, name: &dyn std::fmt::Display, spec: ThinSpec) {
-        if !self.passes_discards_down() {
-            return;
-        }
-        let emptied = self
-            .pool
-            .activate_thin(&spec)
-            .doing(|| "bringing it up")
-            .and_then(|device| discard(&device, spec.size));
-        let down = self
-            .pool
-            .deactivate_thin(spec.uuid)
-            .doing(|| "taking it down");
-        if let Err(error) = emptied.and(down) {
-            let error = convoy_fault::chain(&error);
-            tracing::warn!(%name, "not discarded before deletion: {error}");
-        }
-    }
-
-    /// Whether the pool hands discards to its data device, so that discarding before deletion pays.
-    pub(crate) fn passes_discards_down(&self) -> bool {
-        let status = self.pool.status();
-        status.is_ok_and(|status| {
-            status
-                .usage()
-                .is_some_and(|usage| usage.discards == Discards::PassedDown)
-        })
-    }
-
-    /// Mounts a volume, at `target` (an existing directory) or at a place of its own under the root, and
-    /// remembers that it should be mounted after a restart. Mounting it again where it is changes nothing.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it is mounted elsewhere or broken; `Busy` while it is being made;
-    /// `Invalid` for a target that is no directory.
-    pub fn mount_volume(
-        &self,
-        name: &VolumeName,
-        target: Option<&Path>,
-        op: &Operation<'_>,
-    ) -> Result<VolumeInfo, Error> {
-        let (_claim, volume) = self.claim_ready(name)?;
-        let _span = tracing::info_span!("mount", volume = %name, operation = %op.id).entered();
-        let target = self.mount_target(&volume, target)?;
-        self.refuse_elsewhere(&volume, &target)?;
-        let mount = catalog::Mount {
-            volume: volume.uuid,
-            target: target.clone(),
-            wanted: true,
-            boot: boot_id(),
-            created: Timestamp::now(),
-        };
-        self.mount_at(&volume, &target)?;
-        self.catalog
-            .apply(&[Change::PutMount(mount)])
-            .doing(|| format!("recording that volume {name} is mounted"))?;
-        tracing::info!(target = %target.display(), "volume mounted");
-        self.describe_volume(volume, &self.kernel()?)
-    }
-
-    /// Mounts a volume at a directory, unless it is mounted there.
-    pub(crate) fn mount_at(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
-        let device = self.activate(volume)?;
-        if self
-            .kernel()?
-            .mount_of(volume.uuid, Some(target))
-            .as_deref()
-            == Some(target)
-        {
-            return Ok(());
-        }
-        let filesystem = parse_filesystem(&volume.filesystem)?;
-        convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
-            .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
-    }
-
-    /// Refuses to mount a volume at a second place.
-    fn refuse_elsewhere(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
-        let name = &volume.name;
-        match self.kernel()?.mount_of(volume.uuid, Some(target)) {
-            Some(at) if at != target => {
-                let (at, target) = (at.display(), target.display());
-                let what = format!(
-                    "Volume {name} was already mounted at {at}, but asked to mount at {target}"
-                );
-                Err(Error::new(Kind::Conflict, what).hinting(format!(
-                    "`convoy umount {name}` first, or use it where it is"
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Mounts a volume where it was before a restart, if that is the same place still: a path that leads
-    /// elsewhere now may have been bent by whoever owns a folder on the way.
-    pub(crate) fn mount_again(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
-        let at = target.display();
-        if target == self.root.mount_point(volume.uuid) {
-            make_directory(target)?;
-        }
-        let now = target
-            .canonicalize()
-            .doing(|| format!("looking for mount point {at} of volume {}", volume.name))?;
-        if now != target {
-            let what = format!(
-                "mount point {at} of volume {} leads to {} now",
-                volume.name,
-                now.display()
-            );
-            return Err(Error::new(Kind::Conflict, what));
-        }
-        self.refuse_elsewhere(volume, target)?;
-        self.mount_at(volume, target)
-    }
-
-    fn mount_target(
-        &self,
-        volume: &catalog::Volume,
-        asked: Option<&Path>,
-    ) -> Result<PathBuf, Error> {
-        let Some(asked) = asked else {
-            let own = self.root.mount_point(volume.uuid);
-            make_directory(&own)?;
-            return Ok(own);
-        };
-        let unusable = |why: &dyn std::fmt::Display| {
-            let what = format!(
-                "cannot mount volume {} at {}: {why}",
-                volume.name,
-                asked.display()
-            );
-            Error::new(Kind::Invalid, what)
-                .hinting("name an existing directory by its absolute path")
-        };
-        if !asked.is_absolute() {
-            return Err(unusable(&"it is not an absolute path"));
-        }
-        let target = asked.canonicalize().map_err(|error| unusable(&error))?;
-        if target.is_dir() {
-            Ok(target)
-        } else {
-            Err(unusable(&"it is not a directory"))
-        }
-    }
-
-    /// Unmounts a volume, wherever it is mounted. Unmounting one that is not mounted is no error.
-    ///
-    /// # Errors
-    /// `NotFound`; `Busy` naming who holds it.
-    pub fn unmount_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
-        let (_claim, volume) = self.claim_volume(name)?;
-        let _span = tracing::info_span!("umount", volume = %name, operation = %op.id).entered();
-        self.unmount_all(&volume)?;
-        self.catalog
-            .apply(&[Change::RemoveMount(volume.uuid)])
-            .doing(|| format!("recording that volume {name} is not mounted"))
-    }
-
-    /// Unmounts a volume from every place it is mounted at in this mount namespace.
-    pub(crate) fn unmount_all(&self, volume: &catalog::Volume) -> Result<(), Error> {
-        loop {
-            let kernel = self.kernel()?;
-            let (Some(target), Some(device)) = (
-                kernel.mount_of(volume.uuid, None),
-                kernel.device_of(volume.uuid),
-            ) else {
-                return Ok(());
-            };
-            // Not mounted any more: somebody else was quicker, and the table is read again.
-            let _either_way = convoy_mount::unmount(&target, device).doing(|| {
-                format!(
-                    "unmounting volume {} from {}",
-                    volume.name,
-                    target.display()
-                )
-            })?;
-        }
-    }
-
     /// Every volume, by name.
     ///
     /// # Errors
@@ -557,14 +242,6 @@ pub(crate) fn volume_spec(volume: &catalog::Volume) -> Result<ThinSpec, Error> {
     })
 }
 
-/// Discards all of a device.
-fn discard(device: &ThinDevice, size: Sectors) -> Result<(), Error> {
-    let end = size.bytes().map_or(u64::MAX, |bytes| bytes.0);
-    blockdev::discard(&device.node, ByteRange { begin: 0, end })
-        .doing(|| format!("discarding {}", device.name))?;
-    Ok(())
-}
-
 /// Refuses drivers we do not have.
 fn check_driver(driver: Option<&str>) -> Result<(), Error> {
     match driver {
@@ -612,11 +289,4 @@ fn new_size(asked: Option<Bytes>, pool: &catalog::Pool) -> Result<Bytes, Error> 
             format!("a volume cannot have {} bytes", asked.0),
         )),
     }
-}
-
-/// Names the running boot: a mount of another boot is history.
-pub(crate) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 //! UUID as their filesystem's, so their first block tells. A pool none of whose volumes can be asked
 //! (none has been formatted by us, or none maps its first block) is taken on its size alone.
 
-use super::{Doing, Error};
+use crate::error::{Doing, Error};
 use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, VolumeState};
 use convoy_fault::Kind;

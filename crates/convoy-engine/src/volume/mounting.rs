@@ -1,0 +1,175 @@
+//! Mounting and unmounting volumes. The kernel's mount table is the truth; the catalog says what should be
+//! mounted after a restart.
+
+use super::parse_filesystem;
+use crate::engine::Engine;
+use crate::error::{Doing, Error};
+use crate::model::VolumeInfo;
+use crate::operation::Operation;
+use crate::root::make_directory;
+use convoy_catalog as catalog;
+use convoy_catalog::Change;
+use convoy_fault::Kind;
+use convoy_mount::MountOptions;
+use convoy_names::VolumeName;
+use jiff::Timestamp;
+use std::path::{Path, PathBuf};
+
+impl Engine {
+    /// Mounts a volume, at `target` (an existing directory) or at a place of its own under the root, and
+    /// remembers that it should be mounted after a restart. Mounting it again where it is changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is mounted elsewhere or broken; `Busy` while it is being made;
+    /// `Invalid` for a target that is no directory.
+    pub fn mount_volume(
+        &self,
+        name: &VolumeName,
+        target: Option<&Path>,
+        op: &Operation<'_>,
+    ) -> Result<VolumeInfo, Error> {
+        let (_claim, volume) = self.claim_ready(name)?;
+        let _span = tracing::info_span!("mount", volume = %name, operation = %op.id).entered();
+        let target = self.mount_target(&volume, target)?;
+        self.refuse_elsewhere(&volume, &target)?;
+        let mount = catalog::Mount {
+            volume: volume.uuid,
+            target: target.clone(),
+            wanted: true,
+            boot: boot_id(),
+            created: Timestamp::now(),
+        };
+        self.mount_at(&volume, &target)?;
+        self.catalog
+            .apply(&[Change::PutMount(mount)])
+            .doing(|| format!("recording that volume {name} is mounted"))?;
+        tracing::info!(target = %target.display(), "volume mounted");
+        self.describe_volume(volume, &self.kernel()?)
+    }
+
+    /// Mounts a volume at a directory, unless it is mounted there.
+    pub(crate) fn mount_at(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        let device = self.activate(volume)?;
+        if self
+            .kernel()?
+            .mount_of(volume.uuid, Some(target))
+            .as_deref()
+            == Some(target)
+        {
+            return Ok(());
+        }
+        let filesystem = parse_filesystem(&volume.filesystem)?;
+        convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
+            .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
+    }
+
+    /// Refuses to mount a volume at a second place.
+    fn refuse_elsewhere(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        let name = &volume.name;
+        match self.kernel()?.mount_of(volume.uuid, Some(target)) {
+            Some(at) if at != target => {
+                let (at, target) = (at.display(), target.display());
+                let what = format!(
+                    "Volume {name} was already mounted at {at}, but asked to mount at {target}"
+                );
+                Err(Error::new(Kind::Conflict, what).hinting(format!(
+                    "`convoy umount {name}` first, or use it where it is"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Mounts a volume where it was before a restart, if that is the same place still: a path that leads
+    /// elsewhere now may have been bent by whoever owns a folder on the way.
+    pub(crate) fn mount_again(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        let at = target.display();
+        if target == self.root.mount_point(volume.uuid) {
+            make_directory(target)?;
+        }
+        let now = target
+            .canonicalize()
+            .doing(|| format!("looking for mount point {at} of volume {}", volume.name))?;
+        if now != target {
+            let what = format!(
+                "mount point {at} of volume {} leads to {} now",
+                volume.name,
+                now.display()
+            );
+            return Err(Error::new(Kind::Conflict, what));
+        }
+        self.refuse_elsewhere(volume, target)?;
+        self.mount_at(volume, target)
+    }
+
+    fn mount_target(
+        &self,
+        volume: &catalog::Volume,
+        asked: Option<&Path>,
+    ) -> Result<PathBuf, Error> {
+        let Some(asked) = asked else {
+            let own = self.root.mount_point(volume.uuid);
+            make_directory(&own)?;
+            return Ok(own);
+        };
+        let unusable = |why: &dyn std::fmt::Display| {
+            let what = format!(
+                "cannot mount volume {} at {}: {why}",
+                volume.name,
+                asked.display()
+            );
+            Error::new(Kind::Invalid, what)
+                .hinting("name an existing directory by its absolute path")
+        };
+        if !asked.is_absolute() {
+            return Err(unusable(&"it is not an absolute path"));
+        }
+        let target = asked.canonicalize().map_err(|error| unusable(&error))?;
+        if target.is_dir() {
+            Ok(target)
+        } else {
+            Err(unusable(&"it is not a directory"))
+        }
+    }
+
+    /// Unmounts a volume, wherever it is mounted. Unmounting one that is not mounted is no error.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` naming who holds it.
+    pub fn unmount_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
+        let (_claim, volume) = self.claim_volume(name)?;
+        let _span = tracing::info_span!("umount", volume = %name, operation = %op.id).entered();
+        self.unmount_all(&volume)?;
+        self.catalog
+            .apply(&[Change::RemoveMount(volume.uuid)])
+            .doing(|| format!("recording that volume {name} is not mounted"))
+    }
+
+    /// Unmounts a volume from every place it is mounted at in this mount namespace.
+    pub(crate) fn unmount_all(&self, volume: &catalog::Volume) -> Result<(), Error> {
+        loop {
+            let kernel = self.kernel()?;
+            let (Some(target), Some(device)) = (
+                kernel.mount_of(volume.uuid, None),
+                kernel.device_of(volume.uuid),
+            ) else {
+                return Ok(());
+            };
+            // Not mounted any more: somebody else was quicker, and the table is read again.
+            let _either_way = convoy_mount::unmount(&target, device).doing(|| {
+                format!(
+                    "unmounting volume {} from {}",
+                    volume.name,
+                    target.display()
+                )
+            })?;
+        }
+    }
+}
+
+/// Names the running boot: a mount of another boot is history.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
