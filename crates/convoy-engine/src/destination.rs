@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::model::DestinationInfo;
 use convoy_catalog::{Change, Destination};
 use convoy_fault::{Fault, Kind};
 use convoy_names::DestinationName;
@@ -115,9 +116,26 @@ impl Engine {
         })
     }
 
+    /// Every destination that backups have gone to.
+    ///
+    /// # Errors
+    /// Only when the catalog cannot be read.
+    pub fn destinations(&self) -> Result<Vec<DestinationInfo>, Error> {
+        let known = self
+            .catalog
+            .destinations()
+            .doing(|| "reading destinations")?;
+        let info = |known: Destination| DestinationInfo {
+            name: known.name,
+            url: known.url,
+            repository: known.repository,
+        };
+        Ok(known.into_iter().map(info).collect())
+    }
+
     fn remember(&self, url: &str, repository: &Repository) -> Result<(), Error> {
         let destination = Destination {
-            name: None,
+            name: Some(self.free_name(url)?),
             url: url.to_owned(),
             repository: repository.id(),
             created: Timestamp::now(),
@@ -125,6 +143,24 @@ impl Engine {
         self.catalog
             .apply(&[Change::PutDestination(destination)])
             .doing(|| format!("remembering destination {url}"))
+    }
+
+    /// A name for a new destination: the last part of its URL, with a number where that is taken.
+    fn free_name(&self, url: &str) -> Result<DestinationName, Error> {
+        let taken = self.destinations()?;
+        let last = url.rsplit('/').next().unwrap_or_default();
+        let word = last.parse::<DestinationName>().map_or("backups", |_| last);
+        // Names have an end: room is kept for the number.
+        let word = word.get(..100).unwrap_or(word);
+        let numbered = (2..10_000).map(|n| format!("{word}-{n}"));
+        let free = std::iter::once(word.to_owned())
+            .chain(numbered)
+            .find_map(|name| {
+                let name: DestinationName = name.parse().ok()?;
+                let is_taken = taken.iter().any(|known| known.name.as_ref() == Some(&name));
+                (!is_taken).then_some(name)
+            });
+        free.ok_or_else(|| Error::new(Kind::Failed, format!("no name is left for {url}")))
     }
 
     /// The location of a destination given by URL or by name.

@@ -99,6 +99,7 @@ impl Engine {
             root: self.root.path().to_owned(),
             host: self.catalog.host(),
             pool: self.pool_info()?,
+            destinations: self.destinations()?,
             recovered: self.recovered.clone(),
         })
     }

@@ -1,6 +1,6 @@
 //! What the verbs take and give: plain values in the caller's vocabulary.
 
-use convoy_names::{PoolName, SnapshotName, VolumeName};
+use convoy_names::{DestinationName, PoolName, SnapshotName, VolumeName};
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, TransactionId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub struct Info {
     pub host: Uuid,
     /// The pool; plural one day.
     pub pool: PoolInfo,
+    /// Where backups have gone to.
+    pub destinations: Vec<DestinationInfo>,
     /// What recovery did at the last start, one sentence each.
     pub recovered: Vec<String>,
 }
@@ -186,12 +188,14 @@ impl<T> Created<T> {
     }
 }
 
-/// A place backups go to.
-#[derive(Debug, Clone)]
+/// A place backups go to, remembered from its first use.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationInfo {
+    /// Stands for the URL wherever a destination is asked for.
+    pub name: Option<DestinationName>,
     /// The URL without its trailing slash.
     pub url: String,
-    /// The identity of the repository there.
+    /// The identity of the repository there: another one at this URL is refused.
     pub repository: Uuid,
 }
 
