@@ -28,6 +28,8 @@ pub struct Limits {
     pub drain: Duration,
     /// And how long it then waits for them to do so.
     pub cancel: Duration,
+    /// How long callers may take, after all verbs have ended, to read their answers.
+    pub answers: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             head: Duration::from_secs(15),
             drain: Duration::from_secs(30),
             cancel: Duration::from_secs(10),
+            answers: Duration::from_secs(3),
         }
     }
 }

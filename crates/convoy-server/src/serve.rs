@@ -21,7 +21,7 @@ pub enum Ended {
 
 /// Answers on the socket until `shutdown` completes. Then it accepts nothing more and removes the socket,
 /// lets running verbs finish for `limits.drain`, asks those that can to stop, and waits `limits.cancel`
-/// more. Volumes stay mounted and the pool active: dropping the engine takes nothing down.
+/// more; callers get `limits.answers` to read what was answered. Volumes stay mounted and the pool active: dropping the engine takes nothing down.
 pub async fn serve(
     engine: Arc<Engine>,
     listener: Listener,
@@ -44,15 +44,32 @@ pub(crate) async fn run(
     let connections = accept(router, listener, limits, shutdown).await;
     tracing::info!("stopping: finishing what runs");
     // Idle connections close at once, the others after their answers.
-    tokio::spawn(connections.shutdown());
-    if running.wait(limits.drain).await {
-        return Ended::Drained;
+    let connections = tokio::spawn(connections.shutdown());
+    if !finish(&mut running, &limits).await {
+        return Ended::Abandoned;
     }
-    tracing::warn!("stopping: asking what still runs to stop");
-    running.cancel();
-    if running.wait(limits.cancel).await {
+    // Whoever does not read its answer has had it done all the same: that is no reason to end badly.
+    if tokio::time::timeout(limits.answers, connections)
+        .await
+        .is_err()
+    {
+        tracing::warn!("stopping: some callers do not read their answers");
+    }
+    // A request that was still being read may have begun a verb meanwhile; from here on none can.
+    running.close();
+    if finish(&mut running, &limits).await {
         Ended::Drained
     } else {
         Ended::Abandoned
     }
+}
+
+/// Whether what runs came to its end, by itself or when asked to.
+async fn finish(running: &mut Running, limits: &Limits) -> bool {
+    if running.wait(limits.drain).await {
+        return true;
+    }
+    tracing::warn!("stopping: asking what still runs to stop");
+    running.cancel();
+    running.wait(limits.cancel).await
 }

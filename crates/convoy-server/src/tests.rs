@@ -6,7 +6,7 @@ use crate::routes::with_fallbacks;
 use crate::verbs::{Call, Running, Verbs};
 use crate::{Ended, Error, Limits, Listener};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use convoy_api::{CreateVolume, Done, SnapshotsOf};
@@ -82,6 +82,13 @@ async fn slow(State(verbs): State<Verbs>, call: Call) -> Response {
         .await
 }
 
+/// Answers with more than a socket takes from somebody who does not read.
+async fn large(State(verbs): State<Verbs>, call: Call) -> Response {
+    let span = call.span("large");
+    let verb = |_: &Operation<'_>| Ok::<_, Failure>("x".repeat(16 << 20));
+    verbs.whole(call, span, verb).await
+}
+
 async fn panics(State(verbs): State<Verbs>, call: Call) -> Response {
     let span = call.span("panics");
     let verb = |_: &Operation<'_>| -> Result<Done, Failure> { panic!("a broken rule") };
@@ -100,6 +107,7 @@ fn routes() -> (Router, Running) {
     let router = Router::new()
         .route("/create", post(create))
         .route("/slow", post(slow))
+        .route("/large", post(large))
         .route("/panics", post(panics))
         .route("/snapshots/{name}", get(named));
     (with_fallbacks(router).with_state(verbs), running)
@@ -364,6 +372,64 @@ fn the_end_finishes_what_runs_and_takes_the_socket_away() {
     assert!(reply.ends_with(r#""result":{}}"#), "{reply}");
     assert_eq!(daemon.thread.join().unwrap(), Ended::Drained);
     assert!(!socket.exists());
+}
+
+/// A client that stopped reading kept the daemon's end waiting, and it ended as if it had abandoned a
+/// verb; so did one that never sent the rest of its request.
+#[test]
+fn the_end_does_not_wait_for_whoever_does_not_read() {
+    let limits = Limits {
+        answers: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    for request in [
+        "POST /large HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        "POST /create HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+    ] {
+        let mut daemon = daemon(limits);
+        let mut stream = daemon.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        daemon.stop();
+        assert_eq!(daemon.thread.join().unwrap(), Ended::Drained);
+        assert!(begun.elapsed() < Duration::from_secs(3), "{request}");
+    }
+}
+
+#[test]
+fn a_verb_whose_request_was_still_coming_at_the_end_is_finished() {
+    let mut daemon = daemon(Limits::default());
+    let mut stream = daemon.connect();
+    let head = "POST /create HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.stop();
+    std::thread::sleep(Duration::from_millis(300));
+    stream.write_all(b"}").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
+    assert_eq!(daemon.thread.join().unwrap(), Ended::Drained);
+}
+
+#[test]
+fn nothing_begins_after_the_last_wait() {
+    let (verbs, running) = Verbs::new();
+    running.close();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let response = runtime.block_on(async {
+        let request = axum::http::Request::new(());
+        let (mut parts, ()) = request.into_parts();
+        let call = Call::from_request_parts(&mut parts, &()).await.unwrap();
+        let span = call.span("late");
+        let verb = |_: &Operation<'_>| -> Result<Done, Failure> { panic!("it began") };
+        verbs.whole(call, span, verb).await
+    });
+    assert_eq!(response.status().as_u16(), Kind::Unreachable.http_status());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Span;
@@ -92,30 +92,44 @@ impl Call {
 /// Starts verbs and knows which still run.
 #[derive(Debug, Clone)]
 pub(crate) struct Verbs {
-    /// Every running verb holds a clone: the last one gone closes the channel.
-    running: mpsc::Sender<Infallible>,
+    /// How many run. Counted, rather than held by clones of this: every open connection has one of those.
+    running: Arc<watch::Sender<Count>>,
     stopping: Arc<AtomicBool>,
 }
+
+#[derive(Debug, Default)]
+struct Count {
+    running: usize,
+    /// None may begin any more.
+    closed: bool,
+}
+
+/// One running verb, until dropped.
+#[derive(Debug)]
+struct Run(Arc<watch::Sender<Count>>);
 
 /// The other end: waits for the verbs that run.
 #[derive(Debug)]
 pub(crate) struct Running {
-    running: mpsc::Receiver<Infallible>,
+    verbs: watch::Receiver<Count>,
+    door: Arc<watch::Sender<Count>>,
     stopping: Arc<AtomicBool>,
 }
 
 impl Verbs {
     pub(crate) fn new() -> (Self, Running) {
-        let (sender, receiver) = mpsc::channel(1);
+        let (sender, receiver) = watch::channel(Count::default());
         let stopping = Arc::new(AtomicBool::new(false));
+        let sender = Arc::new(sender);
         let verbs = Self {
-            running: sender,
+            running: Arc::clone(&sender),
             stopping: Arc::clone(&stopping),
         };
         (
             verbs,
             Running {
-                running: receiver,
+                verbs: receiver,
+                door: sender,
                 stopping,
             },
         )
@@ -189,7 +203,12 @@ impl Verbs {
         E: Fault + 'static,
     {
         let (operation, reading) = (call.operation, call.reading);
-        let (running, stopping) = (self.running.clone(), Arc::clone(&self.stopping));
+        // Counted before the task is: whoever waits must see what was accepted.
+        let Some(running) = Run::begin(&self.running) else {
+            let refusal = stopping(operation);
+            return tokio::spawn(std::future::ready(Err(refusal)));
+        };
+        let stopping = Arc::clone(&self.stopping);
         tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
             let reporter = Reporter::new(lines, &stopping);
@@ -271,19 +290,50 @@ fn broken(operation: Uuid) -> Refusal {
     Refusal::from(problem)
 }
 
+fn stopping(operation: Uuid) -> Refusal {
+    let refusal = Refusal::new(
+        Kind::Unreachable,
+        "the daemon is stopping; nothing was begun",
+    );
+    refusal.with_operation(operation)
+}
+
 fn line<T: Serialize>(frame: &Frame<T>) -> Bytes {
     let mut line = serde_json::to_vec(frame).expect("frames are structs of text and numbers");
     line.push(b'\n');
     Bytes::from(line)
 }
 
+impl Run {
+    /// `None` when no more may begin.
+    fn begin(counter: &Arc<watch::Sender<Count>>) -> Option<Self> {
+        let begun = counter.send_if_modified(|count| {
+            count.running += usize::from(!count.closed);
+            !count.closed
+        });
+        begun.then(|| Self(Arc::clone(counter)))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| count.running -= 1);
+    }
+}
+
 impl Running {
-    /// Waits until no verb runs, `patience` at most. Every [`Verbs`] but those of running verbs must be
-    /// gone. Whether none runs.
+    /// Waits until no verb runs, `patience` at most. Whether none runs.
+    ///
+    /// A connection that is still open may begin one later, until `close`.
     pub(crate) async fn wait(&mut self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.running.recv())
+        tokio::time::timeout(patience, self.verbs.wait_for(|count| count.running == 0))
             .await
             .is_ok()
+    }
+
+    /// From now on no verb begins.
+    pub(crate) fn close(&self) {
+        self.door.send_modify(|count| count.closed = true);
     }
 
     /// Asks verbs that can to stop at their next safe point.
