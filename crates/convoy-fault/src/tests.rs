@@ -4,16 +4,16 @@ use super::*;
 
 #[test]
 fn the_table_is_the_promised_one() {
-    let mut table = String::new();
-    for kind in Kind::ALL {
+    let row = |kind: &Kind| {
         let retry = if kind.retryable() { "retry" } else { "-" };
-        table += &format!(
+        format!(
             "{:<27} exit {:>3}  http {}  {retry}\n",
             kind.code(),
             kind.exit_code(),
             kind.http_status()
-        );
-    }
+        )
+    };
+    let table: String = Kind::ALL.iter().map(row).collect();
     assert_eq!(table, include_str!("../tests/taxonomy.txt"));
 }
 
