@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// Thin-provisioned volumes with snapshots and incremental backups.
 #[derive(Debug, Parser)]
@@ -44,6 +45,10 @@ pub(crate) struct Global {
     /// What to print on stdout
     #[arg( long, short, global = true, help_heading = GLOBAL, value_enum, default_value_t, env = "CONVOY_OUTPUT", hide_env_values = true )]
     pub(crate) output: Output,
+
+    /// Repeat a create or delete whose answer was lost under the id its error told: nothing is done twice
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "UUID")]
+    pub(crate) operation: Option<Uuid>,
 
     /// No progress on stderr
     #[arg(long, global = true, help_heading = GLOBAL)]

@@ -34,14 +34,34 @@ impl Failure {
             operation: None,
         }
     }
+
+    /// Of a verb that creates or deletes: how to ask again where nobody knows whether it was done. The
+    /// same command without the id is another call.
+    #[must_use]
+    pub(crate) fn repeatable(mut self) -> Self {
+        let unknown = matches!(self.kind, Kind::Unreachable | Kind::DestinationUnavailable);
+        if let (true, Some(operation)) = (unknown, self.operation) {
+            let again =
+                format!("repeat it with --operation {operation}, so that nothing is done twice");
+            self.hint = Some(match self.hint {
+                Some(hint) => format!("{hint}; {again}"),
+                None => again,
+            });
+        }
+        self
+    }
 }
 
 impl From<convoy_client::Error> for Failure {
     fn from(error: convoy_client::Error) -> Self {
         let mut failure = Self::of(&error);
-        if let convoy_client::Error::Refused(problem) = error {
-            failure.code = problem.code;
-            failure.operation = problem.operation;
+        match error {
+            convoy_client::Error::Refused(problem) => {
+                failure.code = problem.code;
+                failure.operation = problem.operation;
+            }
+            convoy_client::Error::CutOff { operation, .. } => failure.operation = operation,
+            _ => {}
         }
         failure
     }

@@ -51,6 +51,35 @@ pub(crate) struct Refused {
 
 /// Reads the current directory, for a relative mount point, and nothing else.
 pub(crate) fn resolve(cli: Cli) -> Result<Action, Failure> {
+    let operation = cli.global.operation;
+    let action = action(cli)?;
+    let several = matches!(&action, Action::Delete(names) if names.len() > 1);
+    if operation.is_some() && (several || !action.has_name()) {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "--operation names one call that creates or deletes one thing",
+            "repeat that command with it, or leave it out",
+        ));
+    }
+    Ok(action)
+}
+
+impl Action {
+    /// Whether it is looked up by its operation's id before anything is done.
+    pub(crate) fn has_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_)
+                | Self::Delete(_)
+                | Self::CreateSnapshot(_)
+                | Self::DeleteSnapshot(_)
+                | Self::CreateBackup(_)
+                | Self::DeleteBackup(_)
+        )
+    }
+}
+
+fn action(cli: Cli) -> Result<Action, Failure> {
     let Some(command) = cli.command else {
         return Ok(Action::Help(help(&[])));
     };

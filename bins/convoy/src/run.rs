@@ -94,7 +94,14 @@ fn act(action: Action, global: &Global, terminals: Terminals) -> Result<Outcome,
             if global.debug {
                 debug(&session, &other);
             }
-            session.ask(other)
+            let has_name = other.has_name();
+            session.ask(other).map_err(|failure| {
+                if has_name {
+                    failure.repeatable()
+                } else {
+                    failure
+                }
+            })
         }
     }
 }
@@ -112,8 +119,12 @@ fn session(global: &Global, terminals: Terminals) -> Result<Session, Failure> {
         (false, _) if terminals.stderr => Show::Bar,
         _ => Show::Nothing,
     };
+    let client = Client::new(socket)?;
     Ok(Session {
-        client: Client::new(socket)?,
+        client: match global.operation {
+            Some(operation) => client.under_operation(operation),
+            None => client,
+        },
         output: global.output,
         view,
         terminals,
@@ -326,7 +337,7 @@ impl Session {
             };
             match self.long(|hear| self.client.delete_volume(&name, hear)) {
                 Ok(_) => deleted.push(name),
-                Err(failure) => failures.push((name, failure)),
+                Err(failure) => failures.push((name, failure.repeatable())),
             }
         }
         let stderr = failures

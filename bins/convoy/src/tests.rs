@@ -173,6 +173,11 @@ fn what_this_driver_lacks_is_refused_and_never_ignored() {
     ] {
         refused(line, Kind::Unsupported, "--s3-endpoint");
     }
+    let id = "01920000-0000-7000-8000-000000000001";
+    for line in ["list", "delete a b", "mount a", "backup verify u"] {
+        let line = format!("{line} --operation {id}");
+        refused(&line, Kind::Invalid, "--operation");
+    }
     refused("delete -r x", Kind::Unsupported, "--reference");
     refused("delete x --reference", Kind::Unsupported, "--reference");
 }

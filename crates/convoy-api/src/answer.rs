@@ -3,6 +3,12 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// The request header by which a caller names its call: a UUID, in the usual form with hyphens.
+///
+/// A call repeated under its name does nothing twice: what it made before is its answer. Without the
+/// header the daemon makes a name up. Creating and deleting look at it.
+pub const OPERATION: &str = "convoy-operation";
+
 /// What was asked for, and the name of the call in all logs and records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer<T> {

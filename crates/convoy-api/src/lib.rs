@@ -17,7 +17,7 @@ mod snapshot;
 pub mod stream;
 mod volume;
 
-pub use answer::{Answer, Done};
+pub use answer::{Answer, Done, OPERATION};
 pub use backup::{
     Backup, BackupProblem, BackupUrl, Backups, BackupsOf, CreateBackup, CreatedBackup, Summary,
     Verification,

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use tokio::runtime::{Builder, Runtime};
+use uuid::Uuid;
 
 /// Hears of a long verb's progress: `started`, `phase` and `progress`, never the last line.
 pub type Progress<'a> = &'a mut (dyn FnMut(&Frame<()>) + 'a);
@@ -24,6 +25,7 @@ pub type Progress<'a> = &'a mut (dyn FnMut(&Frame<()>) + 'a);
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
+    operation: Option<Uuid>,
     runtime: Runtime,
 }
 
@@ -36,8 +38,19 @@ impl Client {
             .map_err(Error::Runtime)?;
         Ok(Self {
             socket: socket.into(),
+            operation: None,
             runtime,
         })
+    }
+
+    /// Names the calls that create and delete, rather than let each have a name of its own.
+    ///
+    /// To repeat one whose answer was lost ([`Error::CutOff`], or `E_DESTINATION_UNAVAILABLE`) under the
+    /// name its error told: then nothing is done twice. Not for two different calls.
+    #[must_use]
+    pub fn under_operation(mut self, operation: Uuid) -> Self {
+        self.operation = Some(operation);
+        self
     }
 
     /// Where the daemon is asked.
@@ -158,6 +171,12 @@ impl Client {
         self.long(Method::POST, paths::BACKUP_VERIFY, backup, progress)
     }
 
+    /// Made up here and not by the daemon: a connection that is cut off early leaves us its name.
+    fn operation(&self, method: &Method) -> Option<Uuid> {
+        let changing = *method != Method::GET;
+        changing.then(|| self.operation.unwrap_or_else(Uuid::now_v7))
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
         self.plain(Method::GET, path, Vec::new())
     }
@@ -177,14 +196,16 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Answer<T>, Error> {
         let what = Ask {
+            operation: self.operation(&method),
             method,
             path: path.to_owned(),
             body,
             streamed: false,
         };
+        let operation = what.operation;
         self.runtime.block_on(async {
             let response = ask(&self.socket, what).await?;
-            reply::whole(&self.socket, response).await
+            reply::whole(&self.socket, response, operation).await
         })
     }
 
@@ -196,19 +217,21 @@ impl Client {
         progress: Progress<'_>,
     ) -> Result<Answer<T>, Error> {
         let what = Ask {
+            operation: self.operation(&method),
             method,
             path: path.to_owned(),
             body: json(body),
             streamed: true,
         };
+        let operation = what.operation;
         self.runtime.block_on(async {
             let response = ask(&self.socket, what).await?;
             // A request refused at the door is answered as a plain problem.
             let kind = response.headers().get(CONTENT_TYPE);
             if kind.is_some_and(|kind| kind == stream::NDJSON) {
-                reply::lines(&self.socket, response, progress).await
+                reply::lines(&self.socket, response, operation, progress).await
             } else {
-                reply::whole(&self.socket, response).await
+                reply::whole(&self.socket, response, operation).await
             }
         })
     }

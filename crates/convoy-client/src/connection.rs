@@ -1,7 +1,7 @@
 //! One request over one connection to the socket.
 
 use crate::error::Error;
-use convoy_api::stream::NDJSON;
+use convoy_api::{OPERATION, stream::NDJSON};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::handshake;
@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use uuid::Uuid;
 
 /// A local daemon accepts at once or is too busy to: the original's bound too.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     /// Empty for none.
     pub(crate) body: Vec<u8>,
+    /// The name of the call, where it has one.
+    pub(crate) operation: Option<Uuid>,
     /// As lines, rather than as one object.
     pub(crate) streamed: bool,
 }
@@ -36,8 +39,9 @@ pub(crate) async fn ask(socket: &Path, ask: Ask) -> Result<Response<Incoming>, E
         socket: socket.to_owned(),
         source,
     })?;
+    let operation = ask.operation;
     let cut_off = |source| Error::CutOff {
-        operation: None,
+        operation,
         source: Some(source),
     };
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(cut_off)?;
@@ -60,7 +64,7 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
 }
 
 fn request(socket: &Path, ask: Ask) -> Result<Request<Full<Bytes>>, Error> {
-    let builder = Request::builder()
+    let mut builder = Request::builder()
         .method(ask.method)
         .uri(ask.path)
         // HTTP/1.1 wants a host; a unix socket has none.
@@ -68,6 +72,9 @@ fn request(socket: &Path, ask: Ask) -> Result<Request<Full<Bytes>>, Error> {
         .header(USER_AGENT, concat!("convoy/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, if ask.streamed { NDJSON } else { JSON })
         .header(CONTENT_TYPE, JSON);
+    if let Some(operation) = ask.operation {
+        builder = builder.header(OPERATION, operation.to_string());
+    }
     builder
         .body(Full::new(Bytes::from(ask.body)))
         .map_err(|error| Error::Protocol {

@@ -24,7 +24,7 @@ pub enum Error {
     /// The connection ended before the answer.
     #[error("the daemon closed the connection before it answered")]
     CutOff {
-        /// The call, where the daemon had named it already.
+        /// The call, where it has a name: to repeat it by.
         operation: Option<Uuid>,
         /// How it ended, where that is known.
         #[source]

@@ -17,10 +17,11 @@ const LIMIT: usize = 256 << 20;
 pub(crate) async fn whole<T: DeserializeOwned>(
     socket: &Path,
     mut response: Response<Incoming>,
+    operation: Option<Uuid>,
 ) -> Result<Answer<T>, Error> {
     let success = response.status().is_success();
     let mut body = Vec::new();
-    while let Some(data) = next(&mut response, None).await? {
+    while let Some(data) = next(&mut response, operation).await? {
         extend(socket, &mut body, &data)?;
     }
     if success {
@@ -33,10 +34,11 @@ pub(crate) async fn whole<T: DeserializeOwned>(
 pub(crate) async fn lines<T: DeserializeOwned>(
     socket: &Path,
     mut response: Response<Incoming>,
+    operation: Option<Uuid>,
     hear: &mut (dyn FnMut(&Frame<()>) + '_),
 ) -> Result<Answer<T>, Error> {
     let mut buffer = Vec::new();
-    let mut named = None;
+    let mut named = operation;
     while let Some(data) = next(&mut response, named).await? {
         extend(socket, &mut buffer, &data)?;
         while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {

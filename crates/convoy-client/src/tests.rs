@@ -132,6 +132,32 @@ fn a_daemon_that_dies_leaves_the_outcome_open_and_says_so() {
     ));
 }
 
+/// A snapshot's answer is one object: when it was lost, nobody knew under which name to ask again.
+#[test]
+fn a_call_has_its_name_before_it_is_sent() {
+    let daemon = daemon("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{");
+    let id = ID.parse().unwrap();
+    let named = client(&daemon).under_operation(id);
+    let error = named.delete_snapshot("s1").unwrap_err();
+    assert!(error.hint().unwrap().contains(ID), "{error:?}");
+    let asked = daemon.asked.join().unwrap();
+    assert!(
+        asked.contains(&format!("convoy-operation: {ID}\r\n")),
+        "{asked}"
+    );
+    let silent = self::daemon("");
+    let error = client(&silent).delete_snapshot("s1").unwrap_err();
+    let Error::CutOff {
+        operation: Some(made_up),
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    let asked = silent.asked.join().unwrap();
+    assert!(asked.contains(&made_up.to_string()), "{asked}");
+}
+
 #[test]
 fn whoever_is_not_our_daemon_is_told_apart() {
     let error = client(&daemon(http("200 OK", "text/html", "<html>")))

@@ -205,6 +205,44 @@ fn a_verb_answers_with_its_operation() {
 }
 
 #[test]
+fn a_call_keeps_the_name_its_caller_gave_it() {
+    let daemon = daemon(Limits::default());
+    let id = "01920000-0000-7000-8000-00000000000a";
+    let head = |id: &str| format!("POST /create HTTP/1.1\r\nConvoy-Operation: {id}");
+    for body in ["{}", r#"{"size":0}"#] {
+        let reply = daemon.ask(&head(id), body);
+        assert!(reply.contains(&format!(r#""operation":"{id}""#)), "{reply}");
+    }
+    let bare = id.replace('-', "");
+    let nil = "00000000-0000-0000-0000-000000000000";
+    for bad in [
+        "",
+        "1",
+        "../../etc/passwd",
+        nil,
+        &bare,
+        &format!("{{{id}}}"),
+    ] {
+        refuses(&daemon.ask(&head(bad), "{}"), 400, &["convoy-operation"]);
+    }
+}
+
+#[test]
+fn a_call_that_still_runs_is_not_begun_twice() {
+    let mut daemon = daemon(Limits::default());
+    let id = "01920000-0000-7000-8000-00000000000b";
+    let head = format!("POST /slow HTTP/1.1\r\nconvoy-operation: {id}");
+    let mut stream = daemon.connect();
+    let first = format!("{head}\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(first.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let again = daemon.ask(&head, "");
+    refuses(&again, 409, &["E_BUSY", "still runs", id]);
+    daemon.stop();
+    assert_eq!(daemon.thread.join().unwrap(), Ended::Drained);
+}
+
+#[test]
 fn a_failure_is_a_problem_with_its_chain_hint_and_operation() {
     let daemon = daemon(Limits::default());
     let reply = daemon.ask("POST /create HTTP/1.1", r#"{"size":0}"#);

@@ -9,10 +9,11 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use convoy_api::{Answer, Frame, stream::NDJSON};
+use convoy_api::{Answer, Frame, OPERATION, stream::NDJSON};
 use convoy_engine::Operation;
 use convoy_fault::{Fault, Kind};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,9 +50,9 @@ pub(crate) struct Call {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Call {
-    type Rejection = Infallible;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let accept = parts
             .headers
             .get(ACCEPT)
@@ -59,11 +60,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         let streamed = accept.is_some_and(|accept| accept.contains(NDJSON));
         let peer = Extension::<Peer>::from_request_parts(parts, state).await;
         Ok(Self {
-            operation: Uuid::now_v7(),
+            operation: operation(parts)?.unwrap_or_else(Uuid::now_v7),
             streamed,
             reading: parts.method == Method::GET,
             peer: peer.ok().map(|Extension(peer)| peer),
         })
+    }
+}
+
+/// The name the caller gave its call, if it did.
+fn operation(parts: &Parts) -> Result<Option<Uuid>, Refusal> {
+    let Some(value) = parts.headers.get(OPERATION) else {
+        return Ok(None);
+    };
+    // Only the form that we print: one call must not have two spellings in logs.
+    let named = value.to_str().ok().filter(|text| text.len() == 36);
+    let named = named.and_then(|text| text.parse::<Uuid>().ok());
+    match named.filter(|operation| !operation.is_nil()) {
+        Some(operation) => Ok(Some(operation)),
+        None => Err(Refusal::new(
+            Kind::Invalid,
+            format!("the header {OPERATION} is not a UUID such as an error names its operation by"),
+        )),
     }
 }
 
@@ -92,21 +110,24 @@ impl Call {
 /// Starts verbs and knows which still run.
 #[derive(Debug, Clone)]
 pub(crate) struct Verbs {
-    /// How many run. Counted, rather than held by clones of this: every open connection has one of those.
+    /// Which run. Listed, rather than held by clones of this: every open connection has one of those.
     running: Arc<watch::Sender<Count>>,
     stopping: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 struct Count {
-    running: usize,
+    running: HashSet<Uuid>,
     /// None may begin any more.
     closed: bool,
 }
 
 /// One running verb, until dropped.
 #[derive(Debug)]
-struct Run(Arc<watch::Sender<Count>>);
+struct Run {
+    counter: Arc<watch::Sender<Count>>,
+    operation: Uuid,
+}
 
 /// The other end: waits for the verbs that run.
 #[derive(Debug)]
@@ -204,9 +225,9 @@ impl Verbs {
     {
         let (operation, reading) = (call.operation, call.reading);
         // Counted before the task is: whoever waits must see what was accepted.
-        let Some(running) = Run::begin(&self.running) else {
-            let refusal = stopping(operation);
-            return tokio::spawn(std::future::ready(Err(refusal)));
+        let running = match Run::begin(&self.running, operation) {
+            Ok(running) => running,
+            Err(refusal) => return tokio::spawn(std::future::ready(Err(refusal))),
         };
         let stopping = Arc::clone(&self.stopping);
         tokio::task::spawn_blocking(move || {
@@ -298,6 +319,15 @@ fn stopping(operation: Uuid) -> Refusal {
     refusal.with_operation(operation)
 }
 
+fn still_runs(operation: Uuid) -> Refusal {
+    let message = format!("operation {operation} still runs");
+    let mut problem = Refusal::new(Kind::Busy, message)
+        .with_operation(operation)
+        .into_problem();
+    problem.hint = Some("ask again once it has ended".to_owned());
+    Refusal::from(problem)
+}
+
 fn line<T: Serialize>(frame: &Frame<T>) -> Bytes {
     let mut line = serde_json::to_vec(frame).expect("frames are structs of text and numbers");
     line.push(b'\n');
@@ -305,19 +335,32 @@ fn line<T: Serialize>(frame: &Frame<T>) -> Bytes {
 }
 
 impl Run {
-    /// `None` when no more may begin.
-    fn begin(counter: &Arc<watch::Sender<Count>>) -> Option<Self> {
-        let begun = counter.send_if_modified(|count| {
-            count.running += usize::from(!count.closed);
-            !count.closed
+    /// Refused when no more may begin, and when this very call still runs: its caller lost the answer
+    /// and asks again too early.
+    fn begin(counter: &Arc<watch::Sender<Count>>, operation: Uuid) -> Result<Self, Refusal> {
+        let mut outcome = Ok(());
+        counter.send_if_modified(|count| {
+            outcome = if count.closed {
+                Err(stopping(operation))
+            } else if count.running.insert(operation) {
+                Ok(())
+            } else {
+                Err(still_runs(operation))
+            };
+            outcome.is_ok()
         });
-        begun.then(|| Self(Arc::clone(counter)))
+        outcome.map(|()| Self {
+            counter: Arc::clone(counter),
+            operation,
+        })
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.0.send_modify(|count| count.running -= 1);
+        self.counter.send_modify(|count| {
+            count.running.remove(&self.operation);
+        });
     }
 }
 
@@ -326,9 +369,12 @@ impl Running {
     ///
     /// A connection that is still open may begin one later, until `close`.
     pub(crate) async fn wait(&mut self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.verbs.wait_for(|count| count.running == 0))
-            .await
-            .is_ok()
+        tokio::time::timeout(
+            patience,
+            self.verbs.wait_for(|count| count.running.is_empty()),
+        )
+        .await
+        .is_ok()
     }
 
     /// From now on no verb begins.

@@ -284,6 +284,39 @@ fn deleting_many_goes_on_after_a_name_that_is_none() {
     assert_eq!(outcome.status, Kind::Invalid.exit_code());
 }
 
+/// The hint said to run the command again, and that made a second backup.
+#[test]
+fn a_lost_answer_is_asked_for_again_by_name() {
+    let lost = Problem {
+        operation: Some(ID),
+        hint: Some("run the command again".into()),
+        ..Problem::new(Kind::DestinationUnavailable, "who knows")
+    };
+    let lost = || vec![http(503, &serde_json::to_string(&lost).unwrap())];
+    let again = format!("repeat it with --operation {ID}, ");
+    let check = |line: &str, replies: Vec<String>, hinted| {
+        let outcome = command(line, TERMINAL, replies);
+        assert_eq!(
+            outcome.stderr.contains(&again),
+            hinted,
+            "{}",
+            outcome.stderr
+        );
+    };
+    check("backup create s1 --dest vfs:///b", lost(), true);
+    check("snapshot create data", lost(), true);
+    check("delete data", lost(), true);
+    check("backup list vfs:///b", lost(), false);
+    let named = format!("delete data --operation {ID}");
+    let cut = || vec!["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_owned()];
+    check(&named, cut(), true);
+    check(
+        "delete data",
+        vec![problem(Kind::Busy, "it is mounted")],
+        false,
+    );
+}
+
 #[test]
 fn a_damaged_backup_ends_as_one() {
     let good = command("backup verify u", PIPE, ok(verification_of(false)));
