@@ -104,6 +104,9 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     ///
     /// `Exists` of a `Create` means: an object of that name is there and is as durable as if this
     /// call had stored it. A lost answer may turn our own creation into `Exists` on a repetition.
+    ///
+    /// `Unclear` stays `Unclear` on a repetition where the destination failed to make the object durable
+    /// and would not say so twice: until it is opened anew.
     fn put(&self, key: &Key, bytes: &[u8], mode: PutMode) -> Result<Put, Error>;
 
     /// Creates like `put` with `Create`, but the object survives a power cut only after the next
@@ -215,5 +218,72 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn counters(&self) -> Counters {
         (**self).counters()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the trait does by itself.
+
+    use super::*;
+    use crate::MemoryStore;
+
+    /// Leaves `get_at_most` to the trait, and says a wrong size if told to.
+    #[derive(Debug)]
+    struct Plain(MemoryStore, Option<u64>);
+
+    impl ObjectStore for Plain {
+        fn put(&self, key: &Key, bytes: &[u8], mode: PutMode) -> Result<Put, Error> {
+            self.0.put(key, bytes, mode)
+        }
+
+        fn put_deferred(&self, key: &Key, bytes: &[u8]) -> Result<Put, Error> {
+            self.0.put_deferred(key, bytes)
+        }
+
+        fn sync(&self) -> Result<(), Error> {
+            self.0.sync()
+        }
+
+        fn get(&self, key: &Key) -> Result<Vec<u8>, Error> {
+            self.0.get(key)
+        }
+
+        fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, Error> {
+            self.0.get_range(key, range)
+        }
+
+        fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
+            Ok(self.1.or(self.0.size(key)?))
+        }
+
+        fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
+            self.0.list(prefix, after, limit)
+        }
+
+        fn delete(&self, key: &Key) -> Result<Deletion, Error> {
+            self.0.delete(key)
+        }
+
+        fn counters(&self) -> Counters {
+            self.0.counters()
+        }
+    }
+
+    #[test]
+    fn a_store_without_limits_of_its_own_conforms() {
+        crate::conformance::check(&|| Arc::new(Plain(MemoryStore::new(), None)));
+    }
+
+    #[test]
+    fn what_is_larger_is_not_asked_for_and_a_wrong_size_is_found_out() {
+        let key = Key::new("k").unwrap();
+        for (told, gets) in [(None, 0), (Some(1), 1)] {
+            let store = Plain(MemoryStore::new(), told);
+            store.put(&key, b"12345", PutMode::Create).unwrap();
+            let error = store.get_at_most(&key, 4).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+            assert_eq!(store.counters().gets, gets);
+        }
     }
 }
