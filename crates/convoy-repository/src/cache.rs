@@ -6,10 +6,14 @@
 use crate::error::Error;
 use crate::id::ObjectHash;
 use crate::pack::ObjectName;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+/// Bytes of the list of distrusted packs that are read: room for 50 000.
+const MAX_DISTRUST: u64 = 4 << 20;
 
 /// The cache of one repository.
 #[derive(Debug, Clone)]
@@ -83,6 +87,31 @@ impl Cache {
             std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
         if let Err(error) = written {
             tracing::debug!(%error, "cannot copy an index segment to the local cache");
+        }
+    }
+
+    /// The packs on the list of distrusted ones; what cannot be read is as good as absent.
+    pub(crate) fn distrusted(&self) -> BTreeSet<ObjectName> {
+        let mut text = String::new();
+        let read = File::open(self.folder.join("distrust"))
+            .and_then(|file| file.take(MAX_DISTRUST).read_to_string(&mut text));
+        if let Err(error) = read
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the local list of damaged packs cannot be read");
+        }
+        text.lines().filter_map(ObjectName::parse).collect()
+    }
+
+    /// Adds a pack to that list.
+    pub(crate) fn note_distrusted(&self, pack: &ObjectName) {
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("distrust"))
+            .and_then(|mut file| file.write_all(format!("{pack}\n").as_bytes()));
+        if let Err(error) = written {
+            tracing::warn!(%error, %pack, "cannot note a damaged pack in the local cache");
         }
     }
 

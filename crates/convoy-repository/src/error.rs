@@ -141,7 +141,9 @@ impl Fault for Error {
             Self::Newer { .. } | Self::ReadOnly { .. } => {
                 "use the version that wrote it, or a newer one"
             }
-            Self::Unclear { .. } => "run the command again: it finds out, and does nothing twice",
+            Self::Unclear { .. } => {
+                "repeat it under the same operation id, or look at the list first"
+            }
             Self::Overtaken { .. } => {
                 "start the backup again: what is still there is not sent twice"
             }

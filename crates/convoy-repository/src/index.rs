@@ -49,6 +49,8 @@ pub(crate) struct Index {
     known: BTreeSet<ObjectName>,
     cold: Vec<Cold>,
     broken: Vec<(ObjectName, String)>,
+    /// Slots of the log that this is the index of, once it was loaded.
+    followed: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Index {
             known: BTreeSet::new(),
             cold: Vec::new(),
             broken: Vec::new(),
+            followed: None,
         }
     }
 
@@ -111,6 +114,15 @@ impl Index {
             self.known.insert(name);
         }
         Ok(())
+    }
+
+    /// Slots of the log that were followed so far.
+    pub(crate) fn followed(&self) -> Option<u64> {
+        self.followed
+    }
+
+    pub(crate) fn set_followed(&mut self, slots: u64) {
+        self.followed = Some(slots);
     }
 
     /// Segments that cannot be used, and why.
@@ -255,7 +267,14 @@ impl Cold {
     fn find(&mut self, id: &BlobId, segments: &dyn Segments) -> Result<Vec<Location>, Error> {
         let range = self.head.bucket(id);
         if self.bucket.as_ref().is_none_or(|(held, _)| *held != range) {
-            let bytes = segments.part(&self.name, range.clone())?;
+            let object = self.name.segment_key();
+            let bytes = segments.part(&self.name, range.clone()).map_err(|error| {
+                if crate::log::is_absent(&error) {
+                    Error::damaged(object.as_str(), "this index segment is gone")
+                } else {
+                    error
+                }
+            })?;
             let records = segment::decode_records(&self.head, &bytes)
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|what| Error::damaged(self.name.segment_key().as_str(), what))?;
@@ -322,7 +341,7 @@ mod tests {
                 length: 1 << 20,
                 content: BlobKind::Chunk,
             }];
-            let records = (0..100)
+            let mut records: Vec<Record> = (0..100)
                 .map(|n| Record {
                     id: id(seq * 100 + n),
                     pack: 0,
@@ -332,7 +351,7 @@ mod tests {
                 .collect();
             all.insert(
                 name,
-                segment::encode(Uuid::nil(), name.session, &packs, records),
+                segment::encode(Uuid::nil(), name.session, &packs, &mut records),
             );
             names.push(name);
         }
@@ -387,12 +406,12 @@ mod tests {
         let (names, mut fake) = world(2);
         // The second segment is one of the same records, in another pack.
         let copy = fake.0[&names[0]].clone();
-        let (head, records) = segment::decode(Uuid::nil(), &copy).unwrap();
+        let (head, mut records) = segment::decode(Uuid::nil(), &copy).unwrap();
         let packs = [PackEntry {
             name: names[1],
             ..head.packs[0]
         }];
-        let bytes = segment::encode(Uuid::nil(), names[1].session, &packs, records);
+        let bytes = segment::encode(Uuid::nil(), names[1].session, &packs, &mut records);
         fake.0.insert(names[1], bytes);
         let mut index = Index::with_limit(Uuid::nil(), 100);
         index.follow(&names, &fake).unwrap();

@@ -13,6 +13,7 @@ mod body;
 mod cache;
 mod codec;
 mod config;
+mod distrust;
 mod entry;
 mod error;
 pub mod fold;

@@ -5,13 +5,17 @@ use crate::error::Error;
 use crate::id::{BlobId, ObjectHash};
 use crate::index::{Location, Segments};
 use crate::keys::BlobKind;
+use crate::log::is_absent;
 use crate::node::MAX_NODE;
 use crate::pack::ObjectName;
-use crate::patience::patiently;
+use crate::patience::{patiently, window};
 use crate::repository::{Inner, Repository};
 use convoy_objectstore::ErrorKind;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+/// Requests for a pack that is said to be absent, before it is believed.
+const STALE_ATTEMPTS: u32 = 4;
 /// One GET of several blobs is at most this long.
 const BATCH_BYTES: u64 = 4 << 20;
 /// Unwanted bytes between two blobs that are worth reading to save a request.
@@ -45,9 +49,10 @@ impl Repository {
         let mut located = Vec::with_capacity(wanted.len());
         let mut lost = Vec::new();
         for want in wanted {
-            match self.inner.locate(&want.id)?.first() {
-                Some(location) => located.push((*location, *want)),
-                None => lost.push(*want),
+            // A segment that cannot be asked is looked at again, chunk by chunk.
+            match self.inner.locate(&want.id).as_deref() {
+                Ok([location, ..]) => located.push((*location, *want)),
+                _ => lost.push(*want),
             }
         }
         located.sort_unstable_by_key(|(location, _)| (location.pack.name, location.offset));
@@ -182,22 +187,69 @@ impl Inner {
         plain: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let mut reason = None;
+        let mut bad = BTreeSet::new();
         for round in 0..2 {
             if round == 1 {
                 self.log.catch_up()?;
+                reason = None;
             }
-            for location in self.places(id, round == 1)? {
-                let key = location.pack.name.pack_key();
-                match self.get_blobs(&location.pack.name, span(&location)) {
-                    Ok(blob) => match self.open_blob(kind, id, &blob, plain) {
-                        Ok(()) => return Ok(()),
-                        Err(what) => reason = Some(Error::damaged(key.as_str(), what)),
-                    },
-                    Err(error) => reason = Some(of_object(error, key.as_str(), kind, id)?),
+            let places = self.places(id, round == 1);
+            let places = places.unwrap_or_else(|error| {
+                reason = Some(error);
+                Vec::new()
+            });
+            for location in places {
+                match self.read_place(kind, id, &location, round == 1, plain) {
+                    Ok(()) => {
+                        bad.remove(&location.pack.name);
+                        self.distrust.add_all(&bad);
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        if matches!(error, Error::Damaged { .. }) {
+                            bad.insert(location.pack.name);
+                        }
+                        reason = Some(weightier(reason, error));
+                    }
                 }
             }
         }
+        self.distrust.add_all(&bad);
         Err(reason.unwrap_or_else(|| self.missing(kind, id)))
+    }
+
+    /// One copy. `patient`: a store may say for a while that an object is not there; but of a pack that
+    /// is known to be gone nobody waits for every chunk.
+    fn read_place(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        location: &Location,
+        patient: bool,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let pack = &location.pack.name;
+        let key = pack.pack_key();
+        let mut attempt = 1;
+        loop {
+            match self.get_blobs(pack, span(location)) {
+                Ok(blob) => {
+                    return self
+                        .open_blob(kind, id, &blob, plain)
+                        .map_err(|what| Error::damaged(key.as_str(), what));
+                }
+                Err(error)
+                    if patient
+                        && attempt < STALE_ATTEMPTS
+                        && is_absent(&error)
+                        && !self.distrust.contains(pack) =>
+                {
+                    self.patience.pause(window(attempt));
+                    attempt += 1;
+                }
+                Err(error) => return Err(of_object(error, key.as_str(), kind, id)),
+            }
+        }
     }
 
     /// Nowhere: because a segment cannot be read, if there is such a one.
@@ -256,15 +308,19 @@ impl Inner {
 
     /// Brings the index up to the fold, if that went on.
     pub(crate) fn follow_index(&self) -> Result<(), Error> {
-        let followed = self.index_slots();
+        let followed = self.index().followed();
         let news = self.log.with_fold(|fold| {
-            (fold.slots() != followed).then(|| (fold.slots(), fold.segments().to_vec()))
+            (Some(fold.slots()) > followed).then(|| (fold.slots(), fold.segments().to_vec()))
         });
         let Some((slots, segments)) = news else {
             return Ok(());
         };
-        self.index().follow(&segments, self)?;
-        self.set_index_slots(slots);
+        let mut index = self.index();
+        // Another thread may have come further meanwhile: an index never goes back.
+        if Some(slots) > index.followed() {
+            index.follow(&segments, self)?;
+            index.set_followed(slots);
+        }
         Ok(())
     }
 
@@ -287,22 +343,31 @@ impl Inner {
     }
 }
 
-/// The damage that a failed read of one object shows; any other failure is the store's, and is passed on.
-fn of_object(error: Error, object: &str, kind: BlobKind, id: &BlobId) -> Result<Error, Error> {
+/// The damage that a failed read of one object shows; any other failure is the store's, and stays it.
+fn of_object(error: Error, object: &str, kind: BlobKind, id: &BlobId) -> Error {
     match &error {
-        Error::Damaged { .. } => Ok(error),
         Error::Store { source, .. } => match source.kind {
-            ErrorKind::NotFound => Ok(Error::damaged(
+            ErrorKind::NotFound => {
+                Error::damaged(object, format!("it is gone, and with it {kind} {id}"))
+            }
+            ErrorKind::Damaged => Error::damaged(
                 object,
-                format!("it is gone, and with it {kind} {id}"),
-            )),
-            ErrorKind::Damaged => Ok(Error::damaged(
-                object,
-                format!("it is too short to hold {kind} {id}"),
-            )),
-            _ => Err(error),
+                format!(
+                    "{kind} {id} cannot be read from it: {}",
+                    convoy_fault::chain(source)
+                ),
+            ),
+            _ => error,
         },
-        _ => Err(error),
+        _ => error,
+    }
+}
+
+/// Of two reasons the one that is told: a store that failed may yet have what the other copy lost.
+fn weightier(first: Option<Error>, second: Error) -> Error {
+    match first {
+        Some(first) if !matches!(first, Error::Damaged { .. }) => first,
+        _ => second,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::body::{Backups, Body, Init, Volume};
 use crate::cache::Cache;
 use crate::codec::{Compression, Sealer};
 use crate::config::{Config, DEFAULT_CHUNK_SIZE, is_chunk_size};
+use crate::distrust::Distrust;
 use crate::entry::{self, Stamp, slot_key};
 use crate::error::Error;
 use crate::fold::{Fold, Status};
@@ -11,6 +12,7 @@ use crate::id::{BlobId, FullHash, SessionId};
 use crate::index::Index;
 use crate::keys::{BlobKind, Keys, Secret};
 use crate::log::{Appended, Author, Log, is_absent};
+use crate::pack::ObjectName;
 use crate::patience::{Patience, Sleep, patiently};
 use crate::record::{BackupRecord, VolumeRecord};
 use crate::session::Session;
@@ -18,7 +20,6 @@ use convoy_objectstore::{ErrorKind, Key, ObjectStore, Put, PutMode};
 use convoy_units::Bytes;
 use jiff::Timestamp;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -95,12 +96,11 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) log: Log,
     pub(crate) cache: Option<Cache>,
+    pub(crate) distrust: Distrust,
     pub(crate) patience: Arc<dyn Patience>,
     pub(crate) host: Uuid,
     read_only: Option<String>,
     index: Mutex<Index>,
-    /// Slots that the index has followed; `u64::MAX` before it was first loaded.
-    index_slots: AtomicU64,
 }
 
 impl std::fmt::Debug for Repository {
@@ -127,9 +127,19 @@ impl Repository {
         }
         let patience = &*options.patience;
         let key = slot_key(0);
-        let bytes = match read(&*store, patience, &config_key())? {
-            Some(_) if read(&*store, patience, &key)?.is_some() => return Err(Error::AlreadyThere),
+        let found = read(&*store, patience, &config_key())?;
+        let begun = read(&*store, patience, &key)?.is_some();
+        let bytes = match found {
+            Some(_) if begun => return Err(Error::AlreadyThere),
             Some(found) => found,
+            // A log without its config holds somebody's backups: a new config would make them
+            // unreadable for good, where a copy of the old one would not.
+            None if begun => {
+                return Err(match read(&*store, patience, &config_key())? {
+                    Some(_) => Error::AlreadyThere,
+                    None => Error::damaged("config", "it is gone, and the log is not"),
+                });
+            }
             None => create_config(&*store, options)?,
         };
         let config = Config::parse(&bytes)?;
@@ -204,11 +214,11 @@ impl Repository {
         log.catch_up()?;
         let inner = Inner {
             index: Mutex::new(Index::new(config.id)),
-            index_slots: AtomicU64::new(u64::MAX),
             store,
             config,
             keys,
             log,
+            distrust: Distrust::new(cache.clone()),
             cache,
             patience: Arc::clone(&options.patience),
             host: options.host,
@@ -359,6 +369,26 @@ impl Repository {
         Ok(outcome(appended))
     }
 
+    /// Notes that a pack does not hold what it should: no session reuses anything of it from now on, nor
+    /// does a later process that has the same cache folder.
+    pub fn distrust(&self, pack: &ObjectName) {
+        self.inner.distrust.add(pack);
+    }
+
+    /// How much of what the index names is known to be damaged or gone. Not 0: what a backup is to be
+    /// built on needs a closer look.
+    pub fn known_damage(&self) -> usize {
+        self.inner.distrust.len() + self.inner.index().broken().len()
+    }
+
+    /// Whether new backups may rely on a place of this blob: its pack is not known to be damaged.
+    pub fn is_trusted(&self, id: &BlobId) -> Result<bool, Error> {
+        let places = self.inner.locate(id)?;
+        Ok(places
+            .iter()
+            .any(|place| !self.inner.distrust.contains(&place.pack.name)))
+    }
+
     /// Begins to write a backup, after reading the log to its end.
     ///
     /// `base` is the backup whose tree it will start from: `Overtaken` if it is no longer protected.
@@ -410,14 +440,6 @@ fn outcome(appended: Appended) -> Outcome {
 impl Inner {
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn index_slots(&self) -> u64 {
-        self.index_slots.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_index_slots(&self, slots: u64) {
-        self.index_slots.store(slots, Ordering::Release);
     }
 
     fn writable(&self) -> Result<(), Error> {

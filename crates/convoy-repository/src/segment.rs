@@ -72,13 +72,17 @@ struct RawRecord {
     stored: U32,
 }
 
-/// The bytes of a segment. `records` need not be sorted.
+/// The bytes of a segment. `records` need not be sorted, and are afterwards.
 pub(crate) fn encode(
     repository: Uuid,
     session: SessionId,
     packs: &[PackEntry],
-    mut records: Vec<Record>,
+    records: &mut [Record],
 ) -> Vec<u8> {
+    assert!(
+        packs.len() <= MAX_PACKS && records.len() <= MAX_RECORDS,
+        "sessions close a segment long before readers refuse it"
+    );
     records.sort_unstable();
     let count =
         |n: usize| U32::new(u32::try_from(n).expect("bounded by MAX_RECORDS and MAX_PACKS"));
@@ -105,10 +109,10 @@ pub(crate) fn encode(
         };
         bytes.extend_from_slice(raw.as_bytes());
     }
-    for below in fanout(&records) {
+    for below in fanout(records) {
         bytes.extend_from_slice(&below.to_le_bytes());
     }
-    for record in &records {
+    for record in &*records {
         bytes.extend_from_slice(raw_record(record).as_bytes());
     }
     bytes
@@ -305,7 +309,7 @@ mod tests {
     fn there_and_back() {
         let (packs, mut records) = sample();
         let repository = Uuid::from_bytes([1; 16]);
-        let bytes = encode(repository, SessionId([5; 16]), &packs, records.clone());
+        let bytes = encode(repository, SessionId([5; 16]), &packs, &mut records.clone());
         let (head, read) = decode(repository, &bytes).unwrap();
         records.sort_unstable();
         assert_eq!((head.packs.clone(), read), (packs, records.clone()));
@@ -325,7 +329,12 @@ mod tests {
     fn records_outside_their_pack_are_refused() {
         let (packs, mut records) = sample();
         records[0].offset = 1 << 20;
-        let bytes = encode(Uuid::nil(), SessionId([5; 16]), &packs, records);
+        let bytes = encode(
+            Uuid::nil(),
+            SessionId([5; 16]),
+            &packs,
+            &mut records.clone(),
+        );
         assert!(
             decode(Uuid::nil(), &bytes)
                 .unwrap_err()

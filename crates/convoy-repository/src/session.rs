@@ -15,11 +15,11 @@ use crate::patience::patiently;
 use crate::record::{BackupFacts, BackupFigures, BackupRecord, TreeRef};
 use crate::repository::{Repository, random};
 use crate::run_set::{Run, RunSet};
-use crate::segment::{self, PackEntry, Record};
+use crate::segment::{self, MAX_PACKS, PackEntry, Record};
 use crate::tree::Nodes;
-use convoy_objectstore::Key;
+use convoy_objectstore::{ErrorKind, Key};
 use convoy_units::Bytes;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -35,6 +35,10 @@ pub struct Session {
     began: u64,
     base: Option<Uuid>,
     pack_target: usize,
+    /// A segment is closed at so many packs: readers take twice as many.
+    pub(crate) segment_packs: usize,
+    /// Packs of earlier sessions that were seen in the store at their full length.
+    whole: Mutex<HashSet<ObjectName>>,
     state: Mutex<State>,
 }
 
@@ -59,8 +63,8 @@ struct State {
     own: HashSet<BlobId>,
     /// Memory of a pack of chunks that was sent, for the next one.
     spare: Vec<u8>,
-    /// Packs closed and not yet uploaded.
-    pending: usize,
+    /// Numbers of packs closed and not yet uploaded.
+    pending: BTreeSet<u32>,
     stored: u64,
 }
 
@@ -106,7 +110,7 @@ impl Session {
             waiting: Vec::new(),
             records: Vec::new(),
             own: HashSet::new(),
-            pending: 0,
+            pending: BTreeSet::new(),
             stored: 0,
         };
         Ok(Self {
@@ -115,6 +119,8 @@ impl Session {
             began,
             base,
             pack_target: PACK_TARGET,
+            segment_packs: MAX_PACKS / 2,
+            whole: Mutex::default(),
             state: Mutex::new(state),
         })
     }
@@ -151,7 +157,9 @@ impl Session {
     /// Whether the repository, or this session, has the blob in a pack that is neither dead nor
     /// warned. If so the pack is noted: the commit names it, and counts only if it still lives.
     ///
-    /// What the index holds is looked at, never the store: a miss costs an upload at most.
+    /// What the index holds is looked at: a miss costs an upload at most. The first time an earlier
+    /// session's pack is met, the store is asked for its size, one request: a pack that vanished or was
+    /// cut off must not be named by yet another backup. One known to be damaged is passed over.
     pub fn reuse(&self, id: &BlobId) -> Result<bool, Error> {
         if self.state().own.contains(id) {
             return Ok(true);
@@ -159,17 +167,48 @@ impl Session {
         let inner = &self.repository.inner;
         // Brings the index up to the fold; places in cold segments are not asked for.
         inner.follow_index()?;
-        let found = inner.log.with_fold(|fold| {
-            let usable = |pack: &PackEntry| {
-                let pack = pack.name.pack();
-                !fold.dead().contains(pack) && !fold.warned().contains(pack)
+        loop {
+            let found = inner.log.with_fold(|fold| {
+                let usable = |entry: &PackEntry| {
+                    let pack = entry.name.pack();
+                    !fold.dead().contains(pack)
+                        && !fold.warned().contains(pack)
+                        && !inner.distrust.contains(&entry.name)
+                };
+                inner.index().find(id, usable)
+            });
+            let Some(location) = found else {
+                return Ok(false);
             };
-            inner.index().find(id, usable)
-        });
-        if let Some(location) = &found {
-            self.state().uses.insert(location.pack.name.pack());
+            // If it is not, it is distrusted, and the next look passes it over.
+            if self.is_whole(&location.pack)? {
+                self.state().uses.insert(location.pack.name.pack());
+                return Ok(true);
+            }
         }
-        Ok(found.is_some())
+    }
+
+    /// Whether the store has this pack at its full length; asked once for each pack.
+    fn is_whole(&self, pack: &PackEntry) -> Result<bool, Error> {
+        let distrust = &self.repository.inner.distrust;
+        // Held over the request, so that threads which meet the same pack ask once.
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole.contains(&pack.name) {
+            return Ok(true);
+        }
+        if distrust.contains(&pack.name) {
+            return Ok(false);
+        }
+        let size = match self.repository.pack_size(&pack.name) {
+            Ok(size) => size,
+            Err(Error::Store { source, .. }) if source.kind == ErrorKind::Damaged => None,
+            Err(error) => return Err(error),
+        };
+        if size == Some(u64::from(pack.length)) {
+            return Ok(whole.insert(pack.name));
+        }
+        distrust.add(&pack.name);
+        Ok(false)
     }
 
     /// Adds a chunk to the open pack, unless this session has it. A pack that became full is handed
@@ -202,9 +241,12 @@ impl Session {
     /// Sends a pack. Repeats send the same bytes under the same name, so an unclear answer is
     /// repeated, and "exists" is success.
     pub fn upload(&self, pack: &FinishedPack) -> Result<(), Error> {
-        self.send(&pack.name.pack_key(), &pack.bytes)?;
+        self.put(&pack.name.pack_key(), &pack.bytes)?;
         let mut state = self.state();
-        state.pending = state.pending.saturating_sub(1);
+        // Sent again, it counts once: another may still be on its way.
+        if pack.name.session == self.id && state.pending.remove(&pack.name.seq) {
+            state.stored += pack.bytes.len() as u64;
+        }
         Ok(())
     }
 
@@ -252,7 +294,7 @@ impl Session {
             let last = self.close(&mut self.state(), kind)?;
             last.map_or(Ok(()), |pack| self.upload(&pack))?;
         }
-        if self.state().pending > 0 {
+        if !self.state().pending.is_empty() {
             return Err(Error::Invalid(
                 "packs that were handed out have not been uploaded".to_owned(),
             ));
@@ -368,7 +410,7 @@ impl Session {
         let open = std::mem::replace(open, Open::new(&self.repository, content, spare));
         let pack = open.builder.finish(self.id, state.packs);
         state.packs += 1;
-        state.pending += 1;
+        state.pending.insert(pack.name.seq);
         state.uses.insert(pack.name.pack());
         let number = u32::try_from(state.waiting.len()).expect("a segment is written long before");
         let length = u32::try_from(pack.bytes.len()).expect("a pack stays below 64 MiB");
@@ -385,7 +427,7 @@ impl Session {
                 offset: placed.offset,
                 stored: placed.stored,
             }));
-        if state.records.len() >= SEGMENT_RECORDS {
+        if state.records.len() >= SEGMENT_RECORDS || state.waiting.len() >= self.segment_packs {
             self.write_segment(state)?;
         }
         Ok(Some(pack))
@@ -397,27 +439,25 @@ impl Session {
         if state.records.is_empty() {
             return Ok(());
         }
-        let records = std::mem::take(&mut state.records);
-        let bytes = segment::encode(self.repository.id(), self.id, &state.waiting, records);
+        let repository = self.repository.id();
+        let bytes = segment::encode(repository, self.id, &state.waiting, &mut state.records);
         let seq = u32::try_from(state.segments.len()).expect("fewer segments than packs");
         let name = ObjectName {
             session: self.id,
             seq,
             hash: ObjectHash::of(&bytes),
         };
+        self.put(&name.segment_key(), &bytes)?;
+        // Only now: a failed put must leave the records waiting, or a later commit would name a segment
+        // that is nowhere.
         state.waiting.clear();
+        state.records.clear();
         state.own.clear();
         state.segments.push(name);
         state.stored += bytes.len() as u64;
         if let Some(cache) = &self.repository.inner.cache {
             cache.keep_segment(&name, &bytes);
         }
-        self.put(&name.segment_key(), &bytes)
-    }
-
-    fn send(&self, key: &Key, bytes: &[u8]) -> Result<(), Error> {
-        self.put(key, bytes)?;
-        self.state().stored += bytes.len() as u64;
         Ok(())
     }
 

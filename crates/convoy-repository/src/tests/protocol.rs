@@ -688,3 +688,144 @@ fn the_first_entry_is_the_init_of_this_config() {
     });
     assert_eq!(with(&keep), Err(Kind::Integrity));
 }
+
+/// Removes, or cuts, the object of this prefix that is the `nth`.
+fn damage(store: &Store, prefix: &str, nth: usize, cut: bool) -> Key {
+    let page = store.inner().list(prefix, None, 1000).unwrap();
+    let key = page.entries[nth].key.clone();
+    if cut {
+        let whole = store.inner().get(&key).unwrap();
+        put(store, key.as_str(), &whole[..whole.len() - 1]);
+    } else {
+        store.inner().delete(&key).unwrap();
+    }
+    key
+}
+
+/// The index went on naming packs that were gone: every later backup of the same bytes was reported
+/// complete, and could not be restored.
+#[test]
+fn a_pack_that_is_gone_or_cut_is_not_reused() {
+    for (nth, cut) in [(0, false), (1, false), (0, true), (1, true)] {
+        let store = store();
+        let repository = create(&store).unwrap();
+        back_up(&repository, 7, 1).unwrap();
+        damage(&store, "packs/", nth, cut);
+        for repository in [&repository, &open(&store).unwrap()] {
+            let made = back_up(repository, 7, Uuid::new_v4().as_u128()).unwrap();
+            let fresh = open(&store).unwrap();
+            fresh.read_node(&made.root.unwrap()).unwrap();
+            let id = fresh.blob_id(BlobKind::Chunk, &[7; 4096]);
+            let mut read = 0;
+            let wanted = [crate::Wanted { tag: 0, id }];
+            fresh
+                .read_chunks(&wanted, &mut |_, chunk| {
+                    assert_eq!(chunk.unwrap(), [7; 4096]);
+                    read += 1;
+                    true
+                })
+                .unwrap();
+            assert_eq!(read, 1);
+        }
+    }
+}
+
+#[test]
+fn a_pack_found_damaged_is_distrusted_by_later_processes_of_the_host() {
+    let store = store();
+    let cache = tempfile::tempdir().unwrap();
+    let options = OpenOptions {
+        cache_dir: Some(cache.path().to_owned()),
+        ..options()
+    };
+    let made = back_up(&create(&store).unwrap(), 7, 1).unwrap();
+    let root = made.root.unwrap();
+    let repository = Repository::open(store.clone(), &options).unwrap();
+    let place = repository.locate(&root).unwrap()[0];
+    let key = place.pack.name.pack_key();
+    let mut bytes = store.inner().get(&key).unwrap();
+    bytes[place.offset as usize + crate::codec::BLOB_HEADER] ^= 1;
+    put(&store, key.as_str(), &bytes);
+    let error = repository.read_node(&root).unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    drop(repository);
+    // Of the same length: only who has read it can know.
+    let repository = Repository::open(store.clone(), &options).unwrap();
+    assert_eq!(repository.known_damage(), 1);
+    assert!(!repository.is_trusted(&root).unwrap());
+    back_up(&repository, 7, 2).unwrap();
+    assert!(repository.is_trusted(&root).unwrap());
+    open(&store).unwrap().read_node(&root).unwrap();
+}
+
+/// A segment whose put had failed was named by the next attempt to commit: published, and unreadable.
+#[test]
+fn a_commit_repeated_after_a_failed_segment_names_none_that_was_not_stored() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let session = repository.begin(None).unwrap();
+    let root = fill(&repository, &session, 9);
+    store.inject(Rule {
+        prefix: "index/".to_owned(),
+        ..Rule::on_any(Fault::Before(ErrorKind::Permanent))
+    });
+    let commit = || session.commit(&facts(Uuid::from_u128(5)), root, BackupFigures::default());
+    commit().unwrap_err();
+    commit().unwrap();
+    let fresh = open(&store).unwrap();
+    fresh.read_node(&root.unwrap()).unwrap();
+    assert_eq!(fresh.known_damage(), 0);
+}
+
+/// Packs were counted, not known: one that was sent twice made up for one that never was.
+#[test]
+fn a_pack_sent_twice_does_not_stand_for_another() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let session = repository.begin(None).unwrap();
+    let mut packs = Vec::new();
+    for byte in 0..2u8 {
+        let plain = [byte; 4096];
+        let id = repository.blob_id(BlobKind::Chunk, &plain);
+        let mut sealer = repository.sealer().unwrap();
+        let blob = sealer.seal(BlobKind::Chunk, id, &plain).unwrap();
+        session.add(&blob).unwrap();
+        packs.push(session.finish_chunks().unwrap().unwrap());
+    }
+    session.upload(&packs[0]).unwrap();
+    let sent = session.stored();
+    session.upload(&packs[0]).unwrap();
+    assert_eq!(session.stored(), sent);
+    let commit = || session.commit(&facts(Uuid::from_u128(5)), None, BackupFigures::default());
+    assert!(matches!(commit(), Err(Error::Invalid(_))));
+    session.upload(&packs[1]).unwrap();
+    commit().unwrap();
+}
+
+#[test]
+fn a_segment_is_closed_before_it_has_more_packs_than_readers_take() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let mut session = repository.begin(None).unwrap();
+    session.segment_packs = 2;
+    for byte in 0..3 {
+        fill(&repository, &session, byte);
+    }
+    let root = fill(&repository, &session, 3);
+    session
+        .commit(&facts(Uuid::from_u128(5)), root, BackupFigures::default())
+        .unwrap();
+    assert!(open(&store).unwrap().fold().segments().len() >= 2);
+}
+
+/// A new config over a log makes every backup in it unreadable, where the old config might come back.
+#[test]
+fn a_lost_config_is_not_replaced() {
+    let store = store();
+    back_up(&create(&store).unwrap(), 1, 1).unwrap();
+    damage(&store, "config", 0, false);
+    let error = create(&store).unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity, "{error}");
+    let config: Key = "config".parse().unwrap();
+    assert_eq!(store.inner().size(&config).unwrap(), None);
+}
