@@ -809,3 +809,48 @@ fn the_engines_example_runs() {
     assert!(said.ends_with("written before the snapshot"), "{said}");
     assert!(run("dmsetup", &["ls"]).contains("No devices found"));
 }
+
+#[test]
+fn a_destination_gets_a_name_and_labels_travel_with_the_backup() {
+    let world = World::new("names");
+    let engine = world.open(&[]);
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let request = CreateVolume {
+        name: Some(name("v")),
+        size: Some(SIZE),
+        labels: labels(&[("tier", "gold"), ("team", "storage")]),
+        ..CreateVolume::default()
+    };
+    engine.create_volume(&request, &silent()).unwrap();
+    snapshot(&engine, "v", "one");
+    snapshot(&engine, "v", "two");
+    assert_eq!(engine.destinations().unwrap(), []);
+    let first = back_up(&engine, "one", &world.dest());
+    let known = engine.destinations().unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(
+        known[0].name.as_ref().map(ToString::to_string),
+        Some("backups".to_owned())
+    );
+    // The name stands for the URL, and the answer has the URL: it restores without this catalog.
+    let second = back_up(&engine, "two", "backups");
+    assert!(second.backup.url.starts_with(&world.dest()));
+    assert_eq!(second.backup.base, Some(first.backup.uuid));
+    assert_eq!(second.backup.labels, request.labels);
+    let back = CreateVolume {
+        labels: labels(&[("tier", "silver")]),
+        ..restore_request("back", &second.backup.url)
+    };
+    let back = engine.create_volume(&back, &silent()).unwrap().into_inner();
+    assert_eq!(
+        back.labels,
+        labels(&[("tier", "silver"), ("team", "storage")])
+    );
+    assert_eq!(refusal(engine.backups("nowhere", None)).0, Kind::NotFound);
+    engine.stop().unwrap();
+}

@@ -16,8 +16,23 @@ pub struct Info {
     pub host: Uuid,
     /// Its pool.
     pub pool: Pool,
+    /// Where backups have gone to.
+    #[serde(default)]
+    pub destinations: Vec<Destination>,
     /// What recovery did at the last start, one sentence each.
     pub recovered: Vec<String>,
+}
+
+/// A place backups go to, remembered from its first use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Stands for the URL wherever a destination is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The URL.
+    pub url: String,
+    /// The identity of the repository there.
+    pub repository: Uuid,
 }
 
 /// A thin pool and its fill. Amounts are bytes.

@@ -22,7 +22,7 @@ pub use backup::{
     Backup, BackupProblem, BackupUrl, Backups, BackupsOf, CreateBackup, CreatedBackup, Summary,
     Verification,
 };
-pub use info::{Info, Pool};
+pub use info::{Destination, Info, Pool};
 pub use problem::Problem;
 pub use snapshot::{CreateSnapshot, CreatedSnapshot, Snapshot, Snapshots, SnapshotsOf};
 pub use stream::Frame;

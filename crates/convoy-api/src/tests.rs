@@ -156,6 +156,11 @@ fn answers_are_the_promised_ones() {
         drivers: vec!["devicemapper".into()],
         host: ID,
         pool,
+        destinations: vec![Destination {
+            name: Some("nas".into()),
+            url: "vfs:///mnt/nas".into(),
+            repository: Uuid::from_u128(9),
+        }],
         recovered: vec![],
     };
     golden(

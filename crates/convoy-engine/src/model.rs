@@ -164,9 +164,9 @@ pub struct CreateVolume {
     pub filesystem: Option<String>,
     /// `None` or `devicemapper`.
     pub driver: Option<String>,
-    /// Restore this backup into it.
+    /// Restore this backup into it; its labels come along.
     pub backup: Option<String>,
-    /// Free text of the user.
+    /// Free text of the user. Backups of the volume bear it too.
     pub labels: BTreeMap<String, String>,
 }
 

@@ -16,6 +16,7 @@ use convoy_names::VolumeName;
 use convoy_thinpool::{ThinDevice, ThinSpec};
 use convoy_units::Bytes;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The original's automatic names: a word and 16 hexadecimal digits.
@@ -158,7 +159,7 @@ impl Engine {
             filesystem,
             state: catalog::VolumeState::Creating,
             created: Timestamp::now(),
-            labels: request.labels.clone(),
+            labels: labels(request, source),
             owner: None,
             group: None,
             restored_from: request.backup.clone(),
@@ -240,6 +241,15 @@ pub(crate) fn volume_spec(volume: &catalog::Volume) -> Result<ThinSpec, Error> {
         size,
         read_only: false,
     })
+}
+
+/// What was asked for, over what the backup brings along.
+fn labels(request: &CreateVolume, source: Option<&Source>) -> BTreeMap<String, String> {
+    let mut labels = source
+        .map(|source| source.backup.labels.clone())
+        .unwrap_or_default();
+    labels.extend(request.labels.clone());
+    labels
 }
 
 /// Refuses drivers we do not have.

@@ -13,7 +13,16 @@ pub(crate) fn info(info: engine::Info) -> api::Info {
         drivers: vec![info.pool.driver.clone()],
         host: info.host,
         pool: pool(info.pool),
+        destinations: info.destinations.into_iter().map(destination).collect(),
         recovered: info.recovered,
+    }
+}
+
+fn destination(destination: engine::DestinationInfo) -> api::Destination {
+    api::Destination {
+        name: destination.name.map(|name| name.to_string()),
+        url: destination.url,
+        repository: destination.repository,
     }
 }
 

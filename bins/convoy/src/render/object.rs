@@ -8,8 +8,8 @@ use super::failure::failure_object;
 use super::time::original;
 use crate::failure::Failure;
 use convoy_api::{
-    Answer, Backup, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume, Info, Pool, Snapshot,
-    Snapshots, Verification, Volume, Volumes,
+    Answer, Backup, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume, Destination, Info,
+    Pool, Snapshot, Snapshots, Verification, Volume, Volumes,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -37,11 +37,20 @@ pub(crate) fn info(info: &Info) -> Value {
             "CmdTimeout": "",
             "Version": info.version,
             "Host": info.host,
+            "Destinations": info.destinations.iter().map(destination).collect::<Vec<_>>(),
             "Recovered": info.recovered,
         }),
     );
     drivers.insert(info.pool.driver.clone(), pool(&info.root, &info.pool));
     Value::Object(drivers)
+}
+
+fn destination(destination: &Destination) -> Value {
+    json!({
+        "Name": destination.name,
+        "URL": destination.url,
+        "RepositoryUUID": destination.repository,
+    })
 }
 
 fn pool(root: &str, pool: &Pool) -> Value {

@@ -237,6 +237,16 @@ pub(crate) fn info_table(info: &Info, width: u16) -> String {
         devices,
     ];
     let mut text = fitted(columns, vec![row], width);
+    for destination in &info.destinations {
+        let name = destination.name.as_deref().unwrap_or("-");
+        text.extend([
+            "destination ",
+            &safe::line(name),
+            ": ",
+            &safe::line(&destination.url),
+            "\n",
+        ]);
+    }
     for line in &info.recovered {
         text.extend(["recovered: ", &safe::line(line), "\n"]);
     }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::failure::Failure;
 use convoy_api::{
-    Answer, Backup, BackupProblem, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume, Info,
-    Pool, Snapshot, Snapshots, Summary, Verification, Volume, Volumes,
+    Answer, Backup, BackupProblem, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume,
+    Destination, Info, Pool, Snapshot, Snapshots, Summary, Verification, Volume, Volumes,
 };
 use convoy_fault::Kind;
 use std::collections::BTreeMap;
@@ -51,6 +51,11 @@ pub(crate) fn info_answer() -> Info {
         drivers: vec!["devicemapper".into()],
         host: ID,
         pool,
+        destinations: vec![Destination {
+            name: Some("nas".into()),
+            url: "vfs:///mnt/nas".into(),
+            repository: Uuid::from_u128(9),
+        }],
         recovered: vec!["undid the creation of volume web".into()],
     }
 }
