@@ -6,7 +6,9 @@ use crate::observer::{Observer, Phase};
 use crate::pipeline::{self, Counts, Task};
 use crate::select::select;
 use convoy_blockdiff::ChangeList;
-use convoy_repository::{BackupFacts, BackupFigures, BackupRecord, Repository};
+use convoy_repository::{
+    BackupFacts, BackupFigures, BackupRecord, BlobId, Repository, Visit, chunks_of, walk,
+};
 use convoy_units::{Bytes, DataBlockSize};
 use std::time::{Duration, Instant};
 
@@ -65,7 +67,8 @@ pub struct Summary {
 /// is mapped. It may never have been larger than it was at `base`, or `base` must be `None`.
 ///
 /// When this returns the backup is durable and published. On any error, and when the observer asks to
-/// stop, no backup is visible, except that after an error of the repository of kind `Unclear` it may
+/// stop, no backup is visible (of kind `Integrity` and called `Base`: the same call without a base makes
+/// a full backup that needs nothing of it, and stores anew what was lost), except that after an error of the repository of kind `Unclear` it may
 /// appear; the same call with the same `facts.op` finds out and does nothing twice. Memory: about two
 /// packs, the index (31 MB at most) and 16 spans of 1 MiB, whatever the volume's size.
 #[expect(
@@ -150,13 +153,21 @@ fn run(
             Some(facts.volume_created),
         )
         .map_err(Error::repository("make the volume known to the repository"))?;
-    let mut session = repository
-        .begin(base.map(|base| base.id))
-        .map_err(Error::repository("begin a backup in the repository"))?;
+    // Asked before the base: what an earlier call made may have outlived it.
+    repository
+        .refresh()
+        .map_err(Error::repository("read the repository's log"))?;
     if let Some(made) = repository.backup_by_op(facts.op) {
         // Published by an earlier call whose answer was lost.
         return Ok(summary(made, Counts::default(), 0));
     }
+    let known_damage = repository.known_damage();
+    if let Some(base) = base.filter(|_| known_damage > 0) {
+        check_base(repository, base)?;
+    }
+    let mut session = repository
+        .begin(base.map(|base| base.id))
+        .map_err(Error::repository("begin a backup in the repository"))?;
     if let Some(target) = options.pack_target {
         session = session.with_pack_target(target);
     }
@@ -177,7 +188,10 @@ fn run(
         threads: options.threads.max(1),
         observer,
     };
-    let (root, counts) = pipeline::run(&task, work, base)?;
+    let (root, counts) = pipeline::run(&task, work, base).map_err(|error| of_base(error, base))?;
+    if let Some(base) = base.filter(|_| repository.known_damage() != known_damage) {
+        check_base(repository, base)?;
+    }
     if observer.cancelled() {
         return Err(Error::Cancelled);
     }
@@ -192,6 +206,52 @@ fn run(
         .commit(facts, root, figures)
         .map_err(Error::repository("publish the backup"))?;
     Ok(summary(backup, counts, session.packs()))
+}
+
+/// Whether everything that the new backup would take over from its base has a place that is not known to
+/// be damaged. Reads the base's whole tree, so it is asked only where damage was met.
+fn check_base(repository: &Repository, base: &BackupRecord) -> Result<(), Error> {
+    let damaged = |source| Error::Base {
+        base: base.name.clone(),
+        source,
+    };
+    let lost = |id: &BlobId| {
+        damaged(convoy_repository::Error::Missing {
+            what: "chunk",
+            id: *id,
+        })
+    };
+    let chunks = chunks_of(base.volume_size.0, repository.chunk_size().0);
+    walk(
+        &|id| repository.read_node(id),
+        &base.root,
+        chunks,
+        &mut |visit| match visit {
+            Visit::Broken(_, _, source) => Err(damaged(source)),
+            Visit::Leaf(_, ids) => ids.iter().flatten().try_for_each(|id| {
+                let trusted = repository.is_trusted(id).map_err(damaged)?;
+                trusted.then_some(()).ok_or_else(|| lost(id))
+            }),
+        },
+    )
+}
+
+/// Damage met while the base's tree was edited is the base's.
+fn of_base(error: Error, base: Option<&BackupRecord>) -> Error {
+    use convoy_repository::Error::{Damaged, Missing};
+    match (error, base) {
+        (
+            Error::Repository {
+                source: source @ (Damaged { .. } | Missing { .. }),
+                ..
+            },
+            Some(base),
+        ) => Error::Base {
+            base: base.name.clone(),
+            source,
+        },
+        (error, _) => error,
+    }
 }
 
 /// Bytes in the changed ranges, clipped to the volume.

@@ -48,6 +48,15 @@ pub enum Error {
         #[source]
         source: convoy_repository::Error,
     },
+    /// What an incremental backup would take over from its base is lost.
+    #[error("backup {base}, which this one is based on, is damaged")]
+    Base {
+        /// The base's name.
+        base: String,
+        /// What is wrong with it.
+        #[source]
+        source: convoy_repository::Error,
+    },
     /// The repository failed.
     #[error("cannot {doing}")]
     Repository {
@@ -78,7 +87,9 @@ impl Fault for Error {
             Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Flush(_) => {
                 Kind::Failed
             }
-            Self::Damaged { source, .. } | Self::Repository { source, .. } => source.kind(),
+            Self::Damaged { source, .. }
+            | Self::Base { source, .. }
+            | Self::Repository { source, .. } => source.kind(),
             Self::Invalid(_) => Kind::Invalid,
             Self::Cancelled => Kind::Interrupted,
         }
@@ -87,6 +98,7 @@ impl Fault for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Damaged { source, .. } | Self::Repository { source, .. } => source.hint(),
+            Self::Base { .. } => Some("make a full backup: what is lost is stored anew".to_owned()),
             Self::Read { .. } | Self::Write { .. } => {
                 Some("see the kernel's log for the device's errors".to_owned())
             }

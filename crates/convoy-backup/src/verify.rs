@@ -161,6 +161,9 @@ impl Verifying<'_> {
                 .map_err(Error::repository("look at a pack"))?,
         };
         self.packs.insert(pack.name, size);
+        if size != Some(u64::from(pack.length)) {
+            self.repository.distrust(&pack.name);
+        }
         Ok(match size {
             None => Some("it is gone".to_owned()),
             Some(size) if size != u64::from(pack.length) => {
@@ -185,6 +188,13 @@ impl Verifying<'_> {
         match error {
             convoy_repository::Error::Damaged { object, what } => {
                 self.keep(object, chunks, what);
+                Ok(())
+            }
+            // One object that the destination does not give away: the others may still be checked.
+            convoy_repository::Error::Store { doing, source }
+                if source.kind == convoy_objectstore::ErrorKind::Permanent =>
+            {
+                self.keep(doing, chunks, convoy_fault::chain(&source));
                 Ok(())
             }
             convoy_repository::Error::Missing { what, id } => {

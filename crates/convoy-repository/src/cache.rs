@@ -19,6 +19,8 @@ const MAX_DISTRUST: u64 = 4 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// Answers nothing about the log and the index, and keeps nothing of them.
+    notes_only: bool,
 }
 
 impl Cache {
@@ -26,12 +28,46 @@ impl Cache {
     pub(crate) fn open(root: &Path, repository: Uuid) -> Result<Self, Error> {
         let folder = root.join(repository.to_string());
         std::fs::create_dir_all(folder.join("index")).map_err(|e| failed(&folder, e))?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            notes_only: false,
+        })
+    }
+
+    /// For somebody who asks the store about everything: only what this host noted is told.
+    #[must_use]
+    pub(crate) fn notes_only(self) -> Self {
+        Self {
+            notes_only: true,
+            ..self
+        }
+    }
+
+    /// The copied entries in order, unchecked; nothing is changed. For comparing with the store.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = Vec<u8>> {
+        let mut reader = File::open(self.folder.join("log")).ok().map(BufReader::new);
+        std::iter::from_fn(move || next_entry(reader.as_mut()?))
+    }
+
+    /// Puts the copy of a segment aside: the store no longer has it, so nobody may rely on it; but it
+    /// may be the last, so it is not deleted.
+    pub(crate) fn set_aside(&self, name: &ObjectName) {
+        let path = self.segment_path(name);
+        match std::fs::rename(&path, path.with_extension("aside")) {
+            Ok(()) => {
+                tracing::warn!(segment = %name, "the local copy of a lost index segment was put aside");
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, segment = %name, "cannot put a local copy aside"),
+        }
     }
 
     /// The copied entries in order, each taken until `each` refuses one; what follows is dropped.
     pub(crate) fn entries(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Error> {
         let path = self.folder.join("log");
+        if self.notes_only {
+            return Ok(());
+        }
         let Ok(file) = File::open(&path) else {
             return Ok(());
         };
@@ -53,8 +89,7 @@ impl Cache {
 
     /// The copy of entry 0, unchecked.
     pub(crate) fn first(&self) -> Option<Vec<u8>> {
-        let file = File::open(self.folder.join("log")).ok()?;
-        next_entry(&mut BufReader::new(file))
+        (!self.notes_only).then(|| self.seen().next()).flatten()
     }
 
     /// Adds the copy of an entry. Failing to is not worth an error: the next opening reads it again.
@@ -62,6 +97,9 @@ impl Cache {
         let Ok(length) = u32::try_from(bytes.len()) else {
             return;
         };
+        if self.notes_only {
+            return;
+        }
         let record = [&length.to_le_bytes(), bytes].concat();
         let written = OpenOptions::new()
             .create(true)
@@ -75,12 +113,18 @@ impl Cache {
 
     /// The copy of a segment, if it is there and whole.
     pub(crate) fn segment(&self, name: &ObjectName) -> Option<Vec<u8>> {
+        if self.notes_only {
+            return None;
+        }
         let bytes = std::fs::read(self.segment_path(name)).ok()?;
         (ObjectHash::of(&bytes) == name.hash).then_some(bytes)
     }
 
     /// Keeps the copy of a segment.
     pub(crate) fn keep_segment(&self, name: &ObjectName, bytes: &[u8]) {
+        if self.notes_only {
+            return;
+        }
         let path = self.segment_path(name);
         let temporary = path.with_extension("new");
         let written =

@@ -90,7 +90,10 @@ impl Log {
         let Some(cache) = &self.cache else {
             return Ok(());
         };
-        cache.entries(|bytes| self.take(bytes).is_ok())?;
+        if let Err(error) = cache.entries(|bytes| self.take(bytes).is_ok()) {
+            let error = convoy_fault::chain(&error);
+            tracing::warn!("going on with what could be read of the local cache: {error}");
+        }
         let slots = self.with_fold(Fold::slots);
         let Some(last) = slots.checked_sub(1) else {
             return Ok(());
@@ -108,6 +111,46 @@ impl Log {
             slot_key(last).as_str(),
             "this host has seen another entry there: the repository was rolled back, or a copy of it is in use",
         ))
+    }
+
+    /// After a reading that took nothing from the local copy: whether the store still has all that this
+    /// host has seen, and nothing behind the end. `Damaged` names the first slot that is lost.
+    pub(crate) fn compare_with_cache(&self) -> Result<(), Error> {
+        let slots = self.with_fold(Fold::slots);
+        let lost = |slot| {
+            Error::damaged(
+                slot_key(slot).as_str(),
+                "it is gone, and with it what the log said from there on",
+            )
+        };
+        match self.get(&slot_key(slots + 1)) {
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(lost(slots)),
+        }
+        let mut last = FullHash([0; 32]);
+        let mut seen = 0;
+        for bytes in self.cache.iter().flat_map(Cache::seen) {
+            // What is torn or not ours says nothing.
+            if entry::decode(&self.keys, seen, last, &bytes).is_err() {
+                break;
+            }
+            last = FullHash::of(&bytes);
+            seen += 1;
+        }
+        if seen > slots {
+            return Err(lost(slots));
+        }
+        let same = match seen.checked_sub(1) {
+            None => true,
+            Some(slot) => FullHash::of(&self.get_existing(&slot_key(slot))?) == last,
+        };
+        same.then_some(()).ok_or_else(|| {
+            Error::damaged(
+                slot_key(seen.saturating_sub(1)).as_str(),
+                "this host has seen another entry there: the repository was rolled back, or a copy of it is in use",
+            )
+        })
     }
 
     /// Reads and folds from the last known slot to the first absent one; the slots read.

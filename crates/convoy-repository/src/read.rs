@@ -174,6 +174,10 @@ impl Inner {
             Err(error @ (Error::Damaged { .. } | Error::Missing { .. })) => {
                 Ok(deliver(want.tag, Err(error)))
             }
+            // Repeating changes nothing, and the next object may be another matter.
+            Err(Error::Store { doing, source }) if source.kind == ErrorKind::Permanent => {
+                Ok(deliver(want.tag, Err(Error::Store { doing, source })))
+            }
             Err(error) => Err(error),
         }
     }
@@ -319,6 +323,11 @@ impl Inner {
         // Another thread may have come further meanwhile: an index never goes back.
         if Some(slots) > index.followed() {
             index.follow(&segments, self)?;
+            if let Some(cache) = &self.cache {
+                for (name, _) in index.broken() {
+                    cache.set_aside(name);
+                }
+            }
             index.set_followed(slots);
         }
         Ok(())

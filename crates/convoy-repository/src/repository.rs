@@ -54,6 +54,9 @@ pub struct OpenOptions {
     /// A folder for copies of the log and the index; may be shared by several repositories, not by
     /// several processes.
     pub cache_dir: Option<PathBuf>,
+    /// Take nothing from `cache_dir`, and compare what the store has with what this host has seen: for
+    /// checking what another host would find. What is found damaged is still noted there.
+    pub ask_store: bool,
     /// Write nothing, not even the probe.
     pub read_only: bool,
     /// The host that opens it, in entries it appends.
@@ -66,6 +69,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            ask_store: false,
             read_only: false,
             host: Uuid::nil(),
             patience: Arc::new(Sleep),
@@ -191,8 +195,22 @@ impl Repository {
         let cache = options
             .cache_dir
             .as_ref()
-            .map(|root| Cache::open(root, config.id))
-            .transpose()?;
+            .and_then(|root| {
+                // A cache makes things fast, and no more: a full disk must not cost a restore.
+                Cache::open(root, config.id)
+                    .inspect_err(|error| {
+                        let error = convoy_fault::chain(error);
+                        tracing::warn!("going on without a local cache: {error}");
+                    })
+                    .ok()
+            })
+            .map(|cache| {
+                if options.ask_store {
+                    cache.notes_only()
+                } else {
+                    cache
+                }
+            });
         // A cached entry 0 that fits saves a request: the log's chain, whose cached end is compared with
         // the store below, vouches for it.
         let vouched = cache.as_ref().and_then(Cache::first).is_some_and(|first| {
@@ -212,6 +230,9 @@ impl Repository {
         );
         log.load_cache()?;
         log.catch_up()?;
+        if options.ask_store {
+            log.compare_with_cache()?;
+        }
         let inner = Inner {
             index: Mutex::new(Index::new(config.id)),
             store,

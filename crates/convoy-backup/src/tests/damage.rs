@@ -2,9 +2,11 @@
 
 use super::world::{Device, Volatile, back_up_image, block_size, make, open, restored};
 use crate::{Error, VerifyOptions, verify};
+use convoy_blockdiff::{Change, ChangeList};
 use convoy_fault::{Fault as _, Kind, chain};
 use convoy_objectstore::{Key, ObjectStore, PutMode};
-use convoy_units::Bytes;
+use convoy_repository::{Impatient, OpenOptions, Repository};
+use convoy_units::{Bytes, ThinBlock, ThinRange};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -218,4 +220,95 @@ fn a_backup_does_not_build_on_a_damaged_tree() {
     );
     assert_eq!(made.unwrap_err().kind(), Kind::Integrity);
     assert_eq!(open(&store).unwrap().backups().len(), 3);
+}
+
+/// Whatever was found damaged went on into every later backup, which was then reported complete.
+#[test]
+fn a_backup_after_verification_is_whole_again() {
+    let names = world().0.keys().len();
+    for nth in 0..names {
+        let (store, images) = world();
+        let key = store.keys()[nth].clone();
+        if !key.as_str().starts_with("packs/") && !key.as_str().starts_with("index/") {
+            continue;
+        }
+        let whole = store.get(&key).unwrap();
+        for damage in ["removed", "truncated", "flipped"] {
+            store.faults.inner().delete(&key).unwrap();
+            match damage {
+                "truncated" => put(&store, &key, &whole[..whole.len() / 2]),
+                "flipped" => {
+                    let bytes: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
+                    put(&store, &key, &bytes);
+                }
+                _ => {}
+            }
+            let repository = open(&store).unwrap();
+            let backups = repository.backups();
+            for backup in &backups {
+                verify(&repository, backup, &VerifyOptions::default(), &()).unwrap();
+            }
+            let (base, image) = (backups.last().unwrap(), &images.last().unwrap().1);
+            let block = block_size(BLOCK_KIB);
+            let none = ChangeList::new();
+            let back_up = |changes: &ChangeList, base| {
+                back_up_image(&repository, image, changes, block, base, Uuid::new_v4())
+            };
+            let made = back_up(&none, Some(base)).or_else(|error| {
+                assert_eq!(error.kind(), Kind::Integrity, "{key} {damage}: {error}");
+                assert!(matches!(&error, Error::Base { base: name, .. } if *name == base.name));
+                let mut all = ChangeList::new();
+                all.push(Change::Copy(ThinRange {
+                    begin: ThinBlock(0),
+                    end: ThinBlock(16),
+                }));
+                back_up(&all, None)
+            });
+            let made = made.unwrap().backup;
+            let fresh = open(&store).unwrap();
+            let restored = restored(&fresh, &made);
+            assert!(restored.unwrap() == *image, "{key} {damage}");
+            store.faults.inner().delete(&key).unwrap();
+            put(&store, &key, &whole);
+        }
+    }
+}
+
+/// The host that had made the backups believed its own copies, where every other host saw damage.
+#[test]
+fn who_asks_the_store_sees_what_this_hosts_cache_hides() {
+    let (store, images) = world();
+    let cache = tempfile::tempdir().unwrap();
+    let options = |ask_store| OpenOptions {
+        cache_dir: Some(cache.path().to_owned()),
+        ask_store,
+        patience: Arc::new(Impatient),
+        ..OpenOptions::default()
+    };
+    let cached = || Repository::open(store.clone(), &options(false)).unwrap();
+    let asking = || Repository::open(store.clone(), &options(true));
+    let check = |repository: &Repository| {
+        let problems = repository.backups().into_iter().map(|backup| {
+            let report = verify(repository, &backup, &VerifyOptions::default(), &());
+            report.unwrap().problems.len()
+        });
+        problems.sum::<usize>()
+    };
+    assert_eq!((check(&cached()), check(&asking().unwrap())), (0, 0));
+    for key in store.keys() {
+        let whole = store.get(&key).unwrap();
+        store.faults.inner().delete(&key).unwrap();
+        if key.as_str().starts_with("log/") {
+            let error = asking().map(|repository| repository.backups().len());
+            // The last one of all was seen by this host.
+            assert!(error.is_err(), "{key}");
+        } else if key.as_str().starts_with("index/") {
+            assert_eq!(check(&cached()), 0);
+            assert!(check(&asking().unwrap()) > 0, "{key}");
+            // It is known now.
+            assert!(check(&cached()) > 0, "{key}");
+        }
+        put(&store, &key, &whole);
+    }
+    assert_eq!(asking().unwrap().backups().len(), images.len());
 }

@@ -829,3 +829,17 @@ fn a_lost_config_is_not_replaced() {
     let config: Key = "config".parse().unwrap();
     assert_eq!(store.inner().size(&config).unwrap(), None);
 }
+
+/// A full or read-only disk under the cache once kept a host from restoring anything.
+#[test]
+fn a_cache_that_cannot_be_made_is_gone_without() {
+    let store = store();
+    let made = back_up(&create(&store).unwrap(), 1, 1).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let options = OpenOptions {
+        cache_dir: Some(file.path().to_owned()),
+        ..options()
+    };
+    let repository = Repository::open(store, &options).unwrap();
+    repository.read_node(&made.root.unwrap()).unwrap();
+}
