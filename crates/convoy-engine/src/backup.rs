@@ -1,6 +1,6 @@
 //! The verbs on backups: create, delete, list, inspect, verify.
 
-use crate::destination::{Missing, OpenDestination};
+use crate::destination::{Ask, Missing, OpenDestination};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{BackupInfo, BackupOutcome, BackupSummary, Problem, Verification};
@@ -66,14 +66,20 @@ impl Engine {
         let (snapshot, base, _pins) = self.pin(&volume, &snapshot, &destination.repository, op)?;
         op.phase(Phase::Comparing);
         let changes = self.compare(&snapshot, base.as_ref())?;
-        let (backup, mut summary) = self.carry(
-            &volume,
-            &snapshot,
-            base.as_ref(),
-            &changes,
-            &destination,
-            op,
-        )?;
+        let carry = |base: Option<&Base>, changes: &ChangeList| {
+            self.carry(&volume, &snapshot, base, changes, &destination, op)
+        };
+        let (backup, mut summary) = match carry(base.as_ref(), &changes) {
+            // A full backup needs nothing of the base, and makes anew what it has lost.
+            Err(error) if error.kind() == Kind::Integrity && base.is_some() => {
+                let error = convoy_fault::chain(&error);
+                tracing::warn!("making a full backup instead of an incremental one: {error}");
+                op.phase(Phase::Comparing);
+                let changes = self.compare(&snapshot, None)?;
+                carry(None, &changes)?
+            }
+            carried => carried?,
+        };
         summary.duration = start.elapsed();
         tracing::info!(backup = %backup.name, read = summary.read.0, stored = summary.stored.0, "backup created");
         Ok(BackupOutcome { backup, summary })
@@ -303,7 +309,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::backup`]. What does not verify is no error but in the answer.
     pub fn verify_backup(&self, url: &str, op: &Operation<'_>) -> Result<Verification, Error> {
-        let (destination, backup) = self.find_backup(url)?;
+        let (destination, backup) = self.find_backup_asking(url, Ask::Store)?;
         let _span = tracing::info_span!("backup verify", backup = %backup.name, operation = %op.id)
             .entered();
         op.phase(Phase::Verifying);
@@ -326,10 +332,18 @@ impl Engine {
 
     /// The backup a URL names, in its open repository.
     pub(crate) fn find_backup(&self, url: &str) -> Result<(OpenDestination, BackupRecord), Error> {
+        self.find_backup_asking(url, Ask::Cache)
+    }
+
+    fn find_backup_asking(
+        &self,
+        url: &str,
+        ask: Ask,
+    ) -> Result<(OpenDestination, BackupRecord), Error> {
         let parsed: BackupUrl = url
             .parse()
             .doing(|| format!("reading backup URL {url:?}"))?;
-        let destination = self.open_location(&parsed.location, Missing::Refuse)?;
+        let destination = self.open_location(&parsed.location, Missing::Refuse, ask)?;
         let at = destination.location.clone();
         match destination.repository.backup_by_name(&parsed.backup) {
             Ok(backup) if backup.volume.name == parsed.volume => Ok((destination, backup)),
@@ -407,6 +421,8 @@ fn facts(
     host: Uuid,
     op: &Operation<'_>,
 ) -> BackupFacts {
+    let mut labels = volume.labels.clone();
+    labels.extend(snapshot.labels.clone());
     BackupFacts {
         op: op.id,
         volume: VolumeRecord {
@@ -429,7 +445,7 @@ fn facts(
             transaction: pool.transaction.0,
             block_size: pool.block_size.bytes(),
         },
-        labels: snapshot.labels.clone(),
+        labels,
     }
 }
 

@@ -26,6 +26,15 @@ pub(crate) enum Missing {
     Refuse,
 }
 
+/// Who is asked for the log and the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// This host's copies, as far as there are any.
+    Cache,
+    /// The destination, about everything: what another host would find there.
+    Store,
+}
+
 impl Engine {
     /// Opens the repository at a destination given by URL or name.
     ///
@@ -36,7 +45,7 @@ impl Engine {
         destination: &str,
         missing: Missing,
     ) -> Result<OpenDestination, Error> {
-        self.open_location(&self.locate(destination)?, missing)
+        self.open_location(&self.locate(destination)?, missing, Ask::Cache)
     }
 
     /// [`Engine::open_destination`] for a location already parsed.
@@ -44,6 +53,7 @@ impl Engine {
         &self,
         location: &Location,
         missing: Missing,
+        ask: Ask,
     ) -> Result<OpenDestination, Error> {
         let location = location.normalised();
         let url = location.to_string();
@@ -71,6 +81,7 @@ impl Engine {
             cache_dir: known
                 .as_ref()
                 .map(|known| self.root.cache(known.repository)),
+            ask_store: ask == Ask::Store,
             ..OpenOptions::default()
         };
         let repository = match Repository::open(store.clone(), &options) {
