@@ -122,6 +122,8 @@ pub struct Fold {
     volumes: BTreeMap<Uuid, VolumeRecord>,
     backups: BTreeMap<Uuid, Stored>,
     segments: Vec<ObjectName>,
+    /// The same ones, to be looked up.
+    current: HashSet<ObjectName>,
     dead: RunSet,
     warned: RunSet,
     /// Which packs commits and keeps named, in the order of slots; void ones count too.
@@ -257,7 +259,7 @@ impl Fold {
             }
             Body::Move(moved) => self.judge_move(moved, n),
             Body::Compact(compact) => {
-                let stale = compact.old.iter().find(|old| !self.segments.contains(old));
+                let stale = compact.old.iter().find(|old| !self.current.contains(old));
                 stale.map_or(Ok(()), |name| Err(Void::NotCurrent(*name)))
             }
         }
@@ -349,7 +351,10 @@ impl Fold {
                 self.make_current(&moved.segments);
             }
             Body::Compact(compact) => {
-                self.segments.retain(|name| !compact.old.contains(name));
+                for old in &compact.old {
+                    self.current.remove(old);
+                }
+                self.segments.retain(|name| self.current.contains(name));
                 self.make_current(&compact.new);
             }
         }
@@ -389,7 +394,7 @@ impl Fold {
 
     fn make_current(&mut self, names: &[ObjectName]) {
         for name in names {
-            if !self.segments.contains(name) {
+            if self.current.insert(*name) {
                 self.segments.push(*name);
             }
         }

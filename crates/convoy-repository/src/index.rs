@@ -49,6 +49,8 @@ pub(crate) struct Index {
     known: BTreeSet<ObjectName>,
     cold: Vec<Cold>,
     broken: Vec<(ObjectName, String)>,
+    /// Those of them that the store did not have: it may have them later.
+    absent: BTreeSet<ObjectName>,
     /// Slots of the log that this is the index of, once it was loaded.
     followed: Option<u64>,
 }
@@ -76,6 +78,7 @@ impl Index {
             known: BTreeSet::new(),
             cold: Vec::new(),
             broken: Vec::new(),
+            absent: BTreeSet::new(),
             followed: None,
         }
     }
@@ -86,6 +89,10 @@ impl Index {
         current: &[ObjectName],
         segments: &dyn Segments,
     ) -> Result<(), Error> {
+        // Asked for anew each time: a store may say for a while that an object is not there.
+        let absent = std::mem::take(&mut self.absent);
+        self.broken.retain(|(name, _)| !absent.contains(name));
+        self.known.retain(|name| !absent.contains(name));
         let wanted: BTreeSet<_> = current.iter().copied().collect();
         if !self.known.is_subset(&wanted) {
             *self = Self::with_limit(self.repository, self.limit);
@@ -106,6 +113,7 @@ impl Index {
                 }
                 Err(error) if crate::log::is_absent(&error) => {
                     tracing::warn!(%error, segment = %name, "an index segment is gone");
+                    self.absent.insert(name);
                     self.broken
                         .push((name, format!("{} is gone", name.segment_key())));
                 }
@@ -315,7 +323,16 @@ mod tests {
 
     impl Segments for Fake {
         fn whole(&self, name: &ObjectName) -> Result<Vec<u8>, Error> {
-            Ok(self.0[name].clone())
+            let absent = || Error::Store {
+                doing: "read".to_owned(),
+                source: convoy_objectstore::Error::new(
+                    convoy_objectstore::ErrorKind::NotFound,
+                    convoy_objectstore::Verb::Get,
+                    "a segment",
+                    "the fake",
+                ),
+            };
+            self.0.get(name).cloned().ok_or_else(absent)
         }
 
         fn part(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
@@ -426,6 +443,21 @@ mod tests {
         index.follow(&names, &fake).unwrap();
         assert_eq!(index.broken().len(), 1);
         let places = index.find_all(&id(7), &RunSet::default(), true, &fake);
+        assert_eq!(places.unwrap().len(), 1);
+    }
+
+    /// A segment that was not to be seen for a moment was gone for the life of the process.
+    #[test]
+    fn an_absent_segment_is_asked_for_again() {
+        let (names, mut fake) = world(2);
+        let hidden = fake.0.remove(&names[0]).unwrap();
+        let mut index = Index::new(Uuid::nil());
+        index.follow(&names, &fake).unwrap();
+        assert_eq!(index.broken().len(), 1);
+        fake.0.insert(names[0], hidden);
+        index.follow(&names, &fake).unwrap();
+        assert_eq!(index.broken().len(), 0);
+        let places = index.find_all(&id(7), &RunSet::default(), false, &fake);
         assert_eq!(places.unwrap().len(), 1);
     }
 
