@@ -843,3 +843,42 @@ fn a_cache_that_cannot_be_made_is_gone_without() {
     let repository = Repository::open(store, &options).unwrap();
     repository.read_node(&made.root.unwrap()).unwrap();
 }
+
+/// Some stores say for a while that a new object is not there.
+#[test]
+fn a_stale_absence_is_not_damage() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = back_up(&repository, 1, 1).unwrap();
+    store.inject(Rule {
+        prefix: "packs/".to_owned(),
+        times: 4,
+        ..Rule::on_any(Fault::Before(ErrorKind::NotFound))
+    });
+    repository.read_node(&made.root.unwrap()).unwrap();
+    assert_eq!(repository.known_damage(), 0);
+}
+
+/// One copy that cannot be had now says nothing of the other.
+#[test]
+fn any_failure_of_one_copy_leaves_the_other() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = back_up(&repository, 1, 1).unwrap();
+    let root = made.root.unwrap();
+    repository.distrust(&repository.locate(&root).unwrap()[0].pack.name);
+    back_up(&repository, 1, 2).unwrap();
+    let places = repository.locate(&root).unwrap();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        for kind in [ErrorKind::Permanent, ErrorKind::Auth, ErrorKind::Damaged] {
+            store.inject(Rule {
+                prefix: place.pack.name.pack_key().to_string(),
+                times: u64::MAX,
+                ..Rule::on_any(Fault::Before(kind))
+            });
+            repository.read_node(&root).unwrap();
+            store.revive();
+        }
+    }
+}
