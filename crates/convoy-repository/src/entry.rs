@@ -10,6 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The longest body.
 pub(crate) const MAX_BODY: usize = 16 << 20;
+/// Bytes of a whole entry, at most.
+pub(crate) const MAX_ENTRY: u64 = MAX_BODY as u64 + 128;
 const HEADER: usize = 128;
 const MAC_AT: usize = 96;
 const COLLECTOR: u8 = 1;

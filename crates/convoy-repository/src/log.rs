@@ -359,7 +359,7 @@ impl Log {
         patiently(
             &*self.patience,
             || format!("read {key}"),
-            || self.store.get(key),
+            || self.store.get_at_most(key, entry::MAX_ENTRY),
         )
     }
 

@@ -10,6 +10,7 @@ use crate::node::MAX_NODE;
 use crate::pack::ObjectName;
 use crate::patience::{patiently, window};
 use crate::repository::{Inner, Repository};
+use crate::segment;
 use convoy_objectstore::ErrorKind;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -372,6 +373,16 @@ fn of_object(error: Error, object: &str, kind: BlobKind, id: &BlobId) -> Error {
     }
 }
 
+/// A segment that cannot be read, though the store can: damage of this one object.
+fn of_segment(error: Error, object: &str) -> Error {
+    match &error {
+        Error::Store { source, .. } if source.kind == ErrorKind::Damaged => {
+            Error::damaged(object, convoy_fault::chain(source))
+        }
+        _ => error,
+    }
+}
+
 /// Of two reasons the one that is told: a store that failed may yet have what the other copy lost.
 fn weightier(first: Option<Error>, second: Error) -> Error {
     match first {
@@ -390,8 +401,9 @@ impl Segments for Inner {
             patiently(
                 &*self.patience,
                 || format!("read {key}"),
-                || self.store.get(&key),
+                || self.store.get_at_most(&key, segment::MAX_LEN),
             )
+            .map_err(|error| of_segment(error, key.as_str()))
         };
         for _ in 0..2 {
             let bytes = get()?;
@@ -415,7 +427,8 @@ impl Segments for Inner {
             &*self.patience,
             || format!("read {key}"),
             || self.store.get_range(&key, range.clone()),
-        )?;
+        )
+        .map_err(|error| of_segment(error, key.as_str()))?;
         if bytes.len() as u64 == length {
             Ok(bytes)
         } else {

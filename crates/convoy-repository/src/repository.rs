@@ -490,7 +490,9 @@ fn read(
     patience: &dyn Patience,
     key: &Key,
 ) -> Result<Option<Vec<u8>>, Error> {
-    match patiently(patience, || format!("read {key}"), || store.get(key)) {
+    // The config or an entry: no stranger's object of another size is taken into memory.
+    let get = || store.get_at_most(key, entry::MAX_ENTRY);
+    match patiently(patience, || format!("read {key}"), get) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),

@@ -12,6 +12,9 @@ pub(crate) const MAX_RECORDS: usize = 1 << 20;
 /// Packs of one segment, at most.
 pub(crate) const MAX_PACKS: usize = 1 << 16;
 pub(crate) const HEADER: usize = 64;
+/// Bytes of a segment, at most: 49 MB.
+pub(crate) const MAX_LEN: u64 =
+    (HEADER + MAX_PACKS * PACK_ENTRY + FANOUT + MAX_RECORDS * RECORD) as u64;
 pub(crate) const PACK_ENTRY: usize = 44;
 pub(crate) const FANOUT: usize = 256 * 4;
 pub(crate) const RECORD: usize = 44;

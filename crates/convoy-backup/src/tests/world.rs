@@ -150,6 +150,9 @@ impl ObjectStore for Volatile {
     fn get(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         self.faults.get(key)
     }
+    fn get_at_most(&self, key: &Key, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.faults.get_at_most(key, limit)
+    }
     fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
         self.faults.get_range(key, range)
     }

@@ -882,3 +882,22 @@ fn any_failure_of_one_copy_leaves_the_other() {
         }
     }
 }
+
+/// A segment on a bad disk block once kept everything in the repository from being read.
+#[test]
+fn a_segment_that_cannot_be_read_hides_only_its_own() {
+    let store = store();
+    let repository = create(&store).unwrap();
+    let made = [1, 2].map(|byte| back_up(&repository, byte, u128::from(byte)).unwrap());
+    let lost = repository.fold().segments()[0].segment_key();
+    store.inject(Rule {
+        prefix: lost.to_string(),
+        times: u64::MAX,
+        ..Rule::on_any(Fault::Before(ErrorKind::Damaged))
+    });
+    let fresh = open(&store).unwrap();
+    fresh.read_node(&made[1].root.unwrap()).unwrap();
+    let error = fresh.read_node(&made[0].root.unwrap()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    assert!(error.to_string().contains(lost.as_str()), "{error}");
+}
