@@ -854,3 +854,46 @@ fn a_destination_gets_a_name_and_labels_travel_with_the_backup() {
     assert_eq!(refusal(engine.backups("nowhere", None)).0, Kind::NotFound);
     engine.stop().unwrap();
 }
+
+/// What the index remembers may be gone from the store: a backup that builds on it would be reported
+/// complete and could not be restored.
+#[test]
+fn a_backup_after_damage_is_whole_again() {
+    let world = World::new("healed");
+    let engine = world.open(&[]);
+    let made = volume(&engine, "v", SIZE);
+    put(&made.device, &[16, 17, 21, 23], 1);
+    snapshot(&engine, "v", "one");
+    let first = back_up(&engine, "one", &world.dest());
+    // Every pack loses its end, as on a disk that ran out in a crash.
+    let packs = world.path("backups/convoy-repository/packs");
+    let mut cut = 0;
+    for folder in fs::read_dir(&packs).unwrap() {
+        for pack in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let pack = fs::OpenOptions::new()
+                .write(true)
+                .open(pack.unwrap().path())
+                .unwrap();
+            pack.set_len(pack.metadata().unwrap().len() / 2).unwrap();
+            cut += 1;
+        }
+    }
+    assert!(cut >= 2, "{cut} packs");
+    let report = engine.verify_backup(&first.backup.url, &silent()).unwrap();
+    assert!(!report.problems.is_empty());
+    let (kind, words) =
+        refusal(engine.create_volume(&restore_request("x", &first.backup.url), &silent()));
+    assert_eq!(kind, Kind::Integrity, "{words}");
+    put(&made.device, &[17], 2);
+    snapshot(&engine, "v", "two");
+    let second = back_up(&engine, "two", &world.dest());
+    assert_eq!(
+        second.backup.base, None,
+        "the base is damaged: a full backup"
+    );
+    let report = engine.verify_backup(&second.backup.url, &silent()).unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let back = restore(&engine, "back", &second.backup.url);
+    assert_eq!(digest(&back.device), digest(&made.device));
+    engine.stop().unwrap();
+}

@@ -166,21 +166,35 @@ fn libclang_packages(apt: &Apt) -> anyhow::Result<Vec<String>> {
     ])
 }
 
-/// As crate clang-sys searches: the named folder, LLVM's own folders, the system's.
+/// As crate clang-sys searches: the named folder, LLVM's own folders, the system's. The library alone is
+/// not enough: the headers it brings along (`stddef.h`) come in a package of their own.
 fn has_libclang() -> bool {
     let named = std::env::var_os("LIBCLANG_PATH").map(PathBuf::from);
-    let llvm = children(Path::new("/usr/lib")).filter(|dir| name(dir).starts_with("llvm"));
+    let by_name = named.is_some();
     let system = children(Path::new("/usr/lib")).filter(|dir| name(dir).ends_with("-linux-gnu"));
-    let dirs = named
+    let llvm: Vec<PathBuf> = children(Path::new("/usr/lib"))
+        .filter(|dir| name(dir).starts_with("llvm"))
+        .map(|dir| dir.join("lib"))
+        .collect();
+    let library = named
         .into_iter()
-        .chain(llvm.map(|dir| dir.join("lib")))
-        .chain(system);
-    dirs.chain(["/usr/lib64", "/usr/local/lib"].map(PathBuf::from))
+        .chain(llvm.iter().cloned())
+        .chain(system)
+        .chain(["/usr/lib64", "/usr/local/lib"].map(PathBuf::from))
+        .any(|dir| children(&dir).any(|file| is_libclang(&name(&file)) && file.exists()));
+    let headers = llvm
+        .into_iter()
+        .chain([PathBuf::from("/usr/lib")])
         .any(|dir| {
-            children(&dir).any(|file| {
-                name(&file).starts_with("libclang.so") || name(&file).starts_with("libclang-")
-            })
-        })
+            children(&dir.join("clang")).any(|version| version.join("include/stddef.h").exists())
+        });
+    library && (headers || by_name)
+}
+
+/// Whether a file of this name is the C interface of clang; `libclang-cpp.so.14` is another library.
+fn is_libclang(name: &str) -> bool {
+    let versioned = name.starts_with("libclang-") && !name.starts_with("libclang-cpp");
+    name.starts_with("libclang.so") || versioned && name.contains(".so")
 }
 
 /// The variables that make the build find what lies under `root`.
@@ -240,4 +254,30 @@ fn name(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    //! What counts as libclang.
+
+    use super::is_libclang;
+
+    #[test]
+    fn the_c_interface_and_no_other_library() {
+        for name in [
+            "libclang.so",
+            "libclang.so.1",
+            "libclang-14.so.1",
+            "libclang-14.so.14.0.6",
+        ] {
+            assert!(is_libclang(name), "{name}");
+        }
+        for name in [
+            "libclang-cpp.so.14",
+            "libclang-common.txt",
+            "libclangBasic.a",
+        ] {
+            assert!(!is_libclang(name), "{name}");
+        }
+    }
 }

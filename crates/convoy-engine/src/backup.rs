@@ -51,7 +51,8 @@ impl Engine {
         let _span = tracing::info_span!("backup", volume = %volume.name, snapshot = %snapshot.name, operation = %op.id)
             .entered();
         let _queue = self.backups.claim(volume.uuid);
-        let destination = self.open_destination(destination, Missing::Create)?;
+        let location = self.locate(destination)?;
+        let destination = self.open_location(&location, Missing::Create, Ask::Cache)?;
         if let Some(made) = destination.repository.backup_by_op(op.id) {
             if made.snapshot.id != snapshot.uuid {
                 let what = format!("operation {} has backed up another snapshot", op.id);
@@ -271,8 +272,9 @@ impl Engine {
         destination: &str,
         volume_name: Option<&VolumeName>,
     ) -> Result<Vec<BackupInfo>, Error> {
+        let location = self.locate(destination)?;
         let mut infos = Vec::new();
-        match self.open_destination(destination, Missing::Refuse) {
+        match self.open_location(&location, Missing::Refuse, Ask::Cache) {
             Ok(OpenDestination {
                 location,
                 repository,

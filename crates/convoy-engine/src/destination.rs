@@ -36,19 +36,10 @@ pub(crate) enum Ask {
 }
 
 impl Engine {
-    /// Opens the repository at a destination given by URL or name.
+    /// Opens the repository at a destination.
     ///
     /// A destination that was used before and has no repository now, or another one, is refused: an
     /// unmounted share leaves an empty directory that looks like a new destination.
-    pub(crate) fn open_destination(
-        &self,
-        destination: &str,
-        missing: Missing,
-    ) -> Result<OpenDestination, Error> {
-        self.open_location(&self.locate(destination)?, missing, Ask::Cache)
-    }
-
-    /// [`Engine::open_destination`] for a location already parsed.
     pub(crate) fn open_location(
         &self,
         location: &Location,
@@ -175,7 +166,7 @@ impl Engine {
     }
 
     /// The location of a destination given by URL or by name.
-    fn locate(&self, destination: &str) -> Result<Location, Error> {
+    pub(crate) fn locate(&self, destination: &str) -> Result<Location, Error> {
         if destination.is_empty() {
             return Err(
                 Error::new(Kind::Invalid, "Destination URL hasn't been specified")
