@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const VOLUME: &str = "data";
-const VOLUME_SIZE: u64 = 2 << 30;
+const VOLUME_SIZE: u64 = 1 << 30;
 
 /// Where everything of the demonstration lies.
 struct Place {

@@ -12,9 +12,9 @@ use std::thread::JoinHandle;
 /// Bytes of one file.
 pub(super) const FILE: u64 = 4 << 20;
 /// Files of each kind.
-pub(super) const FILES: u64 = 40;
+pub(super) const FILES: u64 = 32;
 /// Bytes overwritten in place on the second day, in pieces of [`PIECE`]: about 1 % of all.
-pub(super) const CHANGED: u64 = 4 << 20;
+pub(super) const CHANGED: u64 = 3 << 20;
 const PIECE: u64 = 1 << 20;
 
 /// A stream of bytes that no compressor can shorten (splitmix64).
