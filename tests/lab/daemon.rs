@@ -1,6 +1,6 @@
 //! The daemon and the command line as programs: what a user types, and what a kill leaves.
 
-use crate::world::{World, digest, write_device};
+use crate::world::{World, damage, digest, write_device};
 use convoy_tests::command::{run as ran, tool as run};
 use convoy_tests::daemon::Daemon;
 use convoy_tests::noise::noise;
@@ -286,9 +286,7 @@ fn each_kind_of_failure_has_its_exit_status() {
     let packs = world.path("backups/convoy-repository/packs");
     let pack = run("find", &[packs.to_str().unwrap(), "-type", "f"]);
     let pack = pack.lines().next().unwrap();
-    run("chmod", &["u+w", pack]);
-    let length = fs::metadata(pack).unwrap().len();
-    write_device(Path::new(pack), length / 2, b"x");
+    damage(Path::new(pack));
     let said = daemon.convoy(&["backup", "verify", &url]);
     assert_eq!(said.code, Some(14), "{said:?}");
     assert!(

@@ -171,6 +171,19 @@ pub(crate) fn write_device(device: &Path, offset: u64, bytes: &[u8]) {
     file.sync_all().unwrap();
 }
 
+/// Damages a file: no byte of its middle half stays what it was. (A single byte may be one that no
+/// reader needs: zstd's frames have unused bits.)
+#[track_caller]
+pub(crate) fn damage(file: &Path) {
+    run("chmod", &["u+w", file.to_str().unwrap()]);
+    let mut bytes = fs::read(file).unwrap();
+    let quarter = bytes.len() / 4;
+    for byte in &mut bytes[quarter..3 * quarter] {
+        *byte ^= 0x40;
+    }
+    fs::write(file, bytes).unwrap();
+}
+
 /// What stands for all bytes of a device or file.
 #[track_caller]
 pub(crate) fn digest(path: &Path) -> String {

@@ -11,6 +11,7 @@ mod job;
 mod kernel;
 mod link;
 mod modules;
+mod processor;
 mod pump;
 mod reaper;
 mod serial;

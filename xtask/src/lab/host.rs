@@ -20,6 +20,7 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use super::args::Options;
 use super::job::{Job, STATUS_FILE, STDIN_OPEN_FILE};
 use super::kernel::{self, Kernel};
+use super::processor::Processor;
 use super::pump::{Deadline, End, To, Watch};
 use super::reaper::{Reaper, launcher, pass_on};
 use super::{GUEST_WORD, disk, pump, switch};
@@ -68,7 +69,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
         None
     };
 
-    let (mut child, pipes) = start_kernel(options, &kernel, &run_dir, &mut reaper)?;
+    let processor = Processor::take()?;
+    let (mut child, pipes) = start_kernel(options, &kernel, &processor, &run_dir, &mut reaper)?;
     let watch = Watch {
         deadlines: deadlines(options),
         cut_on: options
@@ -82,6 +84,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
     let status = read_status(&run_dir);
     reaper.finish();
     let exit = child.wait();
+    drop(processor);
     restore(terminal.as_ref());
 
     let ended = ended?;
@@ -231,11 +234,12 @@ fn deadlines(options: &Options) -> Vec<Deadline> {
 fn start_kernel(
     options: &Options,
     kernel: &Kernel,
+    processor: &Processor,
     run_dir: &Path,
     reaper: &mut Reaper,
 ) -> anyhow::Result<(Child, Vec<(PipeReader, To)>)> {
     let memory = options.mem.unwrap_or(1 << 30);
-    let mut command = launcher();
+    let mut command = launcher(processor);
     command
         .arg(&kernel.binary)
         .arg(format!("mem={}M", memory >> 20));

@@ -18,6 +18,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
+use super::processor::{self, Processor};
 use super::{LAUNCH_WORD, REAPER_WORD};
 
 /// The runner's end of the leash.
@@ -122,10 +123,10 @@ fn belongs(stat: &str, pid: i32, leader: i32) -> bool {
     *state != "Z" && (pid == leader || is_leader(group) || is_leader(session))
 }
 
-/// Becomes the kernel's process, bound to die with the runner. Words: the runner's id, then the
-/// kernel's command line.
+/// Becomes the kernel's process, bound to die with the runner. Words: the runner's id, the
+/// processor to stay on, then the kernel's command line.
 pub(crate) fn launch(words: &[String]) -> ExitCode {
-    let [runner, kernel, rest @ ..] = words else {
+    let [runner, on, kernel, rest @ ..] = words else {
         return ExitCode::from(125);
     };
     // The runner blocks signals for itself; the kernel needs them to end its helpers.
@@ -135,15 +136,20 @@ pub(crate) fn launch(words: &[String]) -> ExitCode {
         // It died before the line above took effect.
         return ExitCode::from(125);
     }
+    if let Err(error) = processor::stay_on(on) {
+        // Slower, not wrong.
+        eprintln!("lab: {error:#}");
+    }
     let error = Command::new(kernel).args(rest).exec();
     eprintln!("lab: {kernel}: {error}");
     ExitCode::from(125)
 }
 
-/// The command that launches a kernel bound to this process.
-pub(crate) fn launcher() -> Command {
+/// The command that launches a kernel bound to this process and to one processor.
+pub(crate) fn launcher(processor: &Processor) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg(LAUNCH_WORD).arg(std::process::id().to_string());
+    command.arg(processor.word());
     command
 }
 
