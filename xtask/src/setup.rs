@@ -3,6 +3,8 @@
 //! As root, Debian's packages are installed; else (or with `CONVOY_SETUP=unpack`) they are unpacked
 //! under the build's folder, and cargo's child processes get the variables that make them found.
 
+mod thin_tools;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,8 +20,8 @@ const HELP: &str = "\
 usage: cargo xtask setup
 
 Installs (as root) or unpacks under the build's folder (else) what the build needs and this machine
-lacks, naming each package first. Prints, as shell lines, the variables a plain `cargo build` then
-needs; `eval \"$(cargo xtask setup)\"` sets them. CONVOY_SETUP=unpack never installs.";
+lacks, naming each package first. Prints, as shell lines, the variables a plain `cargo build` or
+`cargo test` then needs; `eval \"$(cargo xtask setup)\"` sets them. CONVOY_SETUP=unpack never installs.";
 
 /// `cargo xtask setup`.
 pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
@@ -31,7 +33,7 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
         }
         _ => return Err(usage("setup takes no words")),
     }
-    for (name, value) in prepare()? {
+    for (name, value) in prepare()?.with_judges()? {
         println!("export {name}='{}'", value.to_string_lossy());
     }
     Ok(ExitCode::SUCCESS)
@@ -47,6 +49,13 @@ impl Environment {
         let mut command = Command::new(program);
         command.envs(&self.0).current_dir(places::workspace());
         command
+    }
+
+    /// The same, and for tests the folder of the tools whose answers ours are compared with.
+    pub(crate) fn with_judges(mut self) -> anyhow::Result<Self> {
+        self.0
+            .insert(thin_tools::VARIABLE, thin_tools::folder()?.into());
+        Ok(self)
     }
 }
 

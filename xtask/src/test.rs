@@ -53,7 +53,7 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
     let options = parse(words)?;
     let start = Instant::now();
     let mut report = Report::default();
-    let env = setup::prepare()?;
+    let env = setup::prepare()?.with_judges()?;
     if options.filter.is_none() {
         for check in steps::CHECKS {
             report.step(check.name, || steps::check(check, &env));

@@ -53,27 +53,49 @@ pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow
     } else {
         debs::closure(&places::lab_cache()?, TOOLS)?
     };
-    let queue = Mutex::new(groups.into_iter().collect::<VecDeque<_>>());
-    let total = Mutex::new(Tally::default());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some((module, tests)) = lock(&queue).pop_front() {
-                    let guest = in_guest(env, &binary, layer.as_deref(), &module, &tests);
-                    lock(&total).add(guest);
-                }
-            });
-        }
-    });
-    Ok(total
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner))
+    let mut total = Tally::default();
+    for guest in side_by_side(AT_ONCE, most_first(groups), |(module, tests)| {
+        in_guest(env, &binary, layer.as_deref(), &module, &tests)
+    }) {
+        total.add(guest);
+    }
+    Ok(total)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The modules with the most tests first, so that no long one begins when all others are done.
+fn most_first(groups: BTreeMap<String, Vec<String>>) -> Vec<(String, Vec<String>)> {
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, tests)| std::cmp::Reverse(tests.len()));
+    groups
+}
+
+/// Does the work on all jobs, in order, as many at a time as told; the results come in no order.
+fn side_by_side<J: Send, R: Send>(
+    at_once: usize,
+    jobs: Vec<J>,
+    work: impl Fn(J) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(VecDeque::from(jobs));
+    // (A function of its own: in `while let Some(job) = lock(…).pop_front()` the lock would be held
+    // while the job is done.)
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop_front()
+    };
+    std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..at_once)
+            .map(|_| scope.spawn(|| std::iter::from_fn(next).map(&work).collect::<Vec<R>>()))
+            .collect();
+        hands
+            .into_iter()
+            .flat_map(|hand| match hand.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
 }
 
 /// Builds the programs and the test binary, with the features the other steps had, so that nothing is
@@ -321,6 +343,20 @@ mod tests {
         );
         assert_eq!(groups["pool"], ["pool::a", "pool::deep::b"]);
         assert_eq!(group(listed, Some("deep")).len(), 1);
+    }
+
+    #[test]
+    fn two_jobs_are_done_at_once_and_all_are_done() {
+        // Each of the first two waits for the other: one at a time would never end.
+        let both = std::sync::Barrier::new(2);
+        let mut done = side_by_side(2, vec![1, 2, 3], |job| {
+            if job < 3 {
+                both.wait();
+            }
+            job
+        });
+        done.sort_unstable();
+        assert_eq!(done, [1, 2, 3]);
     }
 
     #[test]
