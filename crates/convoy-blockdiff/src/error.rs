@@ -1,9 +1,9 @@
-//! Why there is no difference to tell.
+//! Why there is no answer.
 
 use convoy_fault::{Fault, Kind};
 use convoy_units::DevId;
 
-/// A difference that could not be made, or not to its end. What was handed out before is not the whole.
+/// A question that could not be answered, or not to its end. What was handed out before is not the whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,6 +25,12 @@ pub enum Error {
         /// The newer side.
         right: DevId,
     },
+    /// What the devices take up could not be measured, for a reason in the metadata.
+    #[error("cannot measure what the pool's devices take up")]
+    Usage {
+        /// What is wrong with it.
+        source: convoy_thin_metadata::Error,
+    },
 }
 
 fn side(dev_id: Option<DevId>) -> String {
@@ -34,14 +40,14 @@ fn side(dev_id: Option<DevId>) -> String {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Metadata { source, .. } => source.kind(),
+            Self::Metadata { source, .. } | Self::Usage { source } => source.kind(),
             Self::Unfinished { .. } => Kind::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Metadata { source, .. } => source.hint(),
+            Self::Metadata { source, .. } | Self::Usage { source } => source.hint(),
             Self::Unfinished { .. } => None,
         }
     }

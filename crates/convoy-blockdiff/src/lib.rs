@@ -28,8 +28,10 @@ mod delta;
 mod descend;
 mod diff;
 mod error;
+mod usage;
 
 pub use changes::{Change, ChangeList, Changes, changes};
 pub use delta::{Delta, DeltaKind};
 pub use diff::{Diff, Options, Summary, diff};
 pub use error::Error;
+pub use usage::{Usage, usage};

@@ -11,3 +11,4 @@ mod damage;
 mod example;
 mod model;
 mod tools;
+mod usage;
