@@ -1,10 +1,14 @@
 //! The socket as a file: taken without pushing anybody out, given back at the end.
 
 use crate::error::Error;
-use nix::sys::stat::{Mode, umask};
-use std::fs::{DirBuilder, Metadata};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
+use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
@@ -12,6 +16,8 @@ use tokio::net::UnixListener;
 /// The socket's mode: whoever may write to it may do all that the daemon may, so its owner and group only.
 const MODE: u32 = 0o660;
 const DIR_MODE: u32 = 0o750;
+/// Connections that wait to be accepted; the kernel's own bound may be lower.
+const BACKLOG: i32 = 1024;
 
 /// A bound socket. The file goes when this is dropped, if it is still ours.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub struct Listener {
 
 impl Listener {
     /// Makes the socket, mode 0660, and its directory, mode 0750, where it is missing. Must be called
-    /// inside a tokio runtime. The process's umask changes for the moment of the call.
+    /// inside a tokio runtime.
     ///
     /// A socket that nobody listens on is replaced: a killed daemon leaves one. Two daemons that start at
     /// the same moment are kept apart by the engine's lock, which is taken before.
@@ -35,10 +41,8 @@ impl Listener {
     pub fn bind(path: &Path) -> Result<Self, Error> {
         make_dir(path)?;
         remove_stale(path)?;
-        let before = umask(Mode::from_bits_truncate(!MODE & 0o777));
-        let bound = UnixListener::bind(path);
-        umask(before);
-        let inner = bound.map_err(|source| io_error("making the socket", path, source))?;
+        let inner =
+            make_socket(path).map_err(|source| io_error("making the socket", path, source))?;
         let file = path
             .symlink_metadata()
             .map_err(|source| io_error("reading", path, source))?;
@@ -80,6 +84,19 @@ fn make_dir(path: &Path) -> Result<(), Error> {
             .map_err(|source| io_error("making the socket's directory", dir, source)),
         _ => Ok(()),
     }
+}
+
+/// Binds and listens. Nobody else may connect at any moment: until its file has the right mode, the
+/// socket does not listen. (The umask would do it in one step, for all threads of the process.)
+fn make_socket(path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // Linux makes the file with the socket's own mode, less the umask.
+    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    std::fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    UnixListener::from_std(socket.into())
 }
 
 fn remove_stale(path: &Path) -> Result<(), Error> {
