@@ -16,6 +16,10 @@ pub(crate) enum BlockType {
     Superblock,
     /// A node of any tree.
     Node,
+    /// A bitmap of a space map.
+    Bitmap,
+    /// The index block of the metadata space map.
+    Index,
 }
 
 impl BlockType {
@@ -23,6 +27,8 @@ impl BlockType {
         match self {
             Self::Superblock => 160_774,
             Self::Node => 121_107,
+            Self::Bitmap => 240_779,
+            Self::Index => 160_478,
         }
     }
 }

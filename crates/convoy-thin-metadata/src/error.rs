@@ -113,6 +113,66 @@ pub enum Tree {
     Details,
     /// One device's mapping tree.
     Mappings(DevId),
+    /// What leads to a space map's bitmaps: a tree for the data device, one block for the metadata device.
+    Index(Space),
+    /// The bitmaps of a space map: two bits for each block's reference count.
+    Bitmaps(Space),
+    /// The reference counts that two bits cannot tell: block → count.
+    RefCounts(Space),
+}
+
+/// Which device a space map is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// The data device.
+    Data,
+    /// The metadata device.
+    Metadata,
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::Metadata => "metadata",
+        })
+    }
+}
+
+/// What a metadata block serves as. It can serve as one thing only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Block 0 or the copy that a metadata snapshot is.
+    Superblock,
+    /// A node of a device tree.
+    Devices,
+    /// A node of a details tree.
+    Details,
+    /// A node of mapping trees; several may share it.
+    Mappings,
+    /// A node of the data space map's index tree, or the metadata space map's index block.
+    Index(Space),
+    /// A bitmap of a space map.
+    Bitmap(Space),
+    /// A node of a space map's reference count tree.
+    RefCounts(Space),
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Superblock => f.write_str("a superblock"),
+            Self::Devices => f.write_str("a node of the device tree"),
+            Self::Details => f.write_str("a node of the device details tree"),
+            Self::Mappings => f.write_str("a node of a mapping tree"),
+            Self::Index(space) => write!(f, "the index of the {space} space map"),
+            Self::Bitmap(space) => write!(f, "a bitmap of the {space} space map"),
+            Self::RefCounts(space) => {
+                write!(f, "a node of the {space} space map's reference count tree")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Tree {
@@ -122,6 +182,9 @@ impl fmt::Display for Tree {
             Self::Devices => f.write_str("the device tree"),
             Self::Details => f.write_str("the device details tree"),
             Self::Mappings(dev_id) => write!(f, "the mapping tree of device {dev_id}"),
+            Self::Index(space) => write!(f, "the {space} space map's index"),
+            Self::Bitmaps(space) => write!(f, "the {space} space map's bitmaps"),
+            Self::RefCounts(space) => write!(f, "the {space} space map's reference count tree"),
         }
     }
 }
@@ -262,6 +325,152 @@ pub enum Rule {
         recorded: i128,
         /// From the trees.
         found: i128,
+    },
+    /// A block that two different structures claim.
+    #[error("the block is already in use as {role}")]
+    Role {
+        /// What it was met as before.
+        role: Role,
+    },
+    /// All leaves are equally deep: a subtree shared with another tree is of another height than its place here.
+    #[error("the subtree is {found} levels high where {due} are due")]
+    SubtreeHeight {
+        /// Levels above its leaves.
+        found: u8,
+        /// Levels there should be.
+        due: u8,
+    },
+    /// The metadata snapshot is no copy of a superblock.
+    #[error("the metadata snapshot's magic number is {found} instead of 27022010")]
+    Magic {
+        /// As found.
+        found: u64,
+    },
+    /// A block could not be read (told by a check, which goes on).
+    #[error("the block cannot be read: {error}")]
+    Unreadable {
+        /// What the system said.
+        error: io::ErrorKind,
+    },
+    /// A mapping is younger than the pool: the kernel would take a shared block for an exclusive one.
+    #[error("thin block {thin} was mapped at time {time}, and the pool's time is {limit}")]
+    MappingTime {
+        /// The block.
+        thin: u64,
+        /// When it was mapped.
+        time: u32,
+        /// The pool's time.
+        limit: u32,
+    },
+    /// A device's times contradict each other or the pool's.
+    #[error("device {dev_id} has its {field} at time {found}, past {limit}")]
+    DeviceTime {
+        /// The device.
+        dev_id: DevId,
+        /// Which time.
+        field: &'static str,
+        /// As found.
+        found: u32,
+        /// The latest it can be.
+        limit: u32,
+    },
+    /// A device was made in a transaction that is yet to come.
+    #[error("device {dev_id} was created in transaction {found}, and the pool's is {limit}")]
+    DeviceTransaction {
+        /// The device.
+        dev_id: DevId,
+        /// As found.
+        found: u64,
+        /// The pool's.
+        limit: u64,
+    },
+    /// Blocks without a bitmap: their reference counts are unknown.
+    #[error("{len} bitmaps from number {first} on are missing")]
+    BitmapMissing {
+        /// Number of the first missing bitmap.
+        first: u64,
+        /// How many.
+        len: u64,
+    },
+    /// A bitmap for blocks that do not exist.
+    #[error("there is a bitmap number {found}, and only {limit} are needed")]
+    BitmapRange {
+        /// Its number.
+        found: u64,
+        /// How many there should be.
+        limit: u64,
+    },
+    /// A count for a block that does not exist.
+    #[error("block {block} has a reference count and is not below {limit}")]
+    CountRange {
+        /// The block.
+        block: u64,
+        /// Blocks there are.
+        limit: u64,
+    },
+    /// A bitmap says that the count is 3 or more, and the tree of such counts does not have it.
+    #[error("{space} block {block} has a reference count of 3 or more, and it is not recorded")]
+    CountMissing {
+        /// Of which device.
+        space: Space,
+        /// The block.
+        block: u64,
+    },
+    /// The tree of counts of 3 and more has one that is smaller, or of a block whose bitmap says otherwise.
+    #[error(
+        "{space} block {block} has a recorded reference count of {count} that should not be there"
+    )]
+    CountStray {
+        /// Of which device.
+        space: Space,
+        /// The block.
+        block: u64,
+        /// As recorded.
+        count: u32,
+    },
+    /// Blocks with more users than the space map knows: the kernel may give them away while they are in use.
+    #[error(
+        "{space} blocks {first} to {last} have a reference count of {recorded} and {found} users"
+    )]
+    CountLow {
+        /// Of which device.
+        space: Space,
+        /// The first block.
+        first: u64,
+        /// The last block.
+        last: u64,
+        /// In the space map.
+        recorded: u32,
+        /// In the trees.
+        found: u32,
+    },
+    /// Blocks with fewer users than the space map thinks: space that is never given back.
+    #[error(
+        "{space} blocks {first} to {last} have a reference count of {recorded} and {found} users"
+    )]
+    CountHigh {
+        /// Of which device.
+        space: Space,
+        /// The first block.
+        first: u64,
+        /// The last block.
+        last: u64,
+        /// In the space map.
+        recorded: u32,
+        /// In the trees.
+        found: u32,
+    },
+    /// The number of blocks in use contradicts the bitmaps.
+    #[error(
+        "the {space} space map says that {recorded} blocks are in use, its bitmaps say {found}"
+    )]
+    Allocated {
+        /// Of which device.
+        space: Space,
+        /// In the superblock.
+        recorded: u64,
+        /// In the bitmaps.
+        found: u64,
     },
     /// A field of the superblock that cannot be so.
     #[error("the field {field} is {found}")]

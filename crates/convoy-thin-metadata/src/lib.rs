@@ -24,6 +24,7 @@
 //! ```
 
 mod bitmap;
+pub mod check;
 mod checksum;
 mod details;
 mod error;
@@ -31,17 +32,20 @@ mod node;
 mod runs;
 pub mod sizing;
 mod source;
+mod space_map;
 mod superblock;
 mod view;
 mod walk;
 
 pub use bitmap::Bitmap;
+pub use check::{CheckOptions, CheckReport, Finding, Severity, check};
 pub use details::DeviceDetails;
-pub use error::{Damage, Error, Foreign, Rule, Tree};
+pub use error::{Damage, Error, Foreign, Role, Rule, Space, Tree};
 pub use node::{MAX_HEIGHT, NodeRef};
 pub use runs::{Mappings, Run, Runs};
 pub use source::{Block, BlockSource, FileSource, MemorySource};
-pub use superblock::{Superblock, SuperblockState, read_superblock};
+pub use space_map::{CountRun, RefCounts};
+pub use superblock::{SpaceMapRoot, Superblock, SuperblockState, read_superblock};
 pub use view::View;
 pub use walk::Walk;
 

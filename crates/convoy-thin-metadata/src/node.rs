@@ -95,6 +95,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// How many entries it has.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Its least and its greatest key; `None` when it is empty.
+    pub(crate) fn first_and_last_key(&self) -> Option<(u64, u64)> {
+        Some((self.keys.first()?.get(), self.keys.last()?.get()))
+    }
+
     /// Keys with the bytes of their values, ascending.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
         self.keys

@@ -89,7 +89,7 @@ impl<'v, S: BlockSource> Runs<'v, S> {
 }
 
 /// One entry of a mapping tree: the data block in the upper 40 bits, the time in the lower 24.
-fn mapping(thin: u64, value: u64, limit: u64) -> Result<Run, Rule> {
+pub(crate) fn mapping(thin: u64, value: u64, limit: u64) -> Result<Run, Rule> {
     let data = value >> 24;
     if data >= limit {
         return Err(Rule::DataRange { thin, data, limit });

@@ -2,17 +2,15 @@
 
 use crate::BLOCK_SIZE;
 use crate::details::DeviceDetails;
-use crate::error::{Error, Rule, Tree};
+use crate::error::{Error, Rule, Space, Tree};
 use crate::node::{MAX_HEIGHT, Node, NodeRef, number};
 use crate::runs::{Mappings, Runs};
 use crate::source::{Block, BlockSource};
-use crate::superblock::{Superblock, SuperblockState, parse, read_superblock};
+use crate::space_map::RefCounts;
+use crate::superblock::{Superblock, check_pointers, parse_copy, read_live};
 use crate::walk::{Walk, value_size};
 use convoy_units::{DevId, MetadataBlock};
 use std::collections::BTreeSet;
-
-/// How often the live superblock is read anew when the kernel may be writing it at the same moment.
-const LIVE_TRIES: usize = 16;
 
 /// One state of the metadata, with everything needed to judge pointers found in it.
 ///
@@ -35,7 +33,7 @@ impl<S: BlockSource> View<S> {
     /// # Errors
     /// [`Error::Blank`], [`Error::Foreign`], [`Error::Unsupported`], [`Error::Damaged`], [`Error::Read`].
     pub fn live(source: S) -> Result<Self, Error> {
-        let live = valid(read_superblock(&source)?)?;
+        let live = read_checked(&source)?;
         Self::new(source, live.clone(), live, None)
     }
 
@@ -47,7 +45,7 @@ impl<S: BlockSource> View<S> {
     /// # Errors
     /// As [`View::live`], and [`Error::NotHeld`] when the live superblock names another root or none.
     pub fn held(source: S, root: MetadataBlock) -> Result<Self, Error> {
-        let live = read_live(&source)?;
+        let live = read_checked(&source)?;
         if live.held_root != Some(root) {
             return Err(Error::NotHeld {
                 root,
@@ -61,15 +59,8 @@ impl<S: BlockSource> View<S> {
                 block: root,
                 source,
             })?;
-        let superblock = parse(&block, root)?;
-        if superblock.data_block_size != live.data_block_size {
-            let found = superblock.data_block_size.sectors().0;
-            let rule = Rule::Field {
-                field: "data_block_size",
-                found,
-            };
-            return Err(rule.at(Tree::Superblock, None, root));
-        }
+        let damaged = |rule: Rule| rule.at(Tree::Superblock, None, root);
+        let superblock = parse_copy(&block, root, &live).map_err(damaged)?;
         Self::new(source, superblock, live, Some(root))
     }
 
@@ -136,7 +127,7 @@ impl<S: BlockSource> View<S> {
     /// [`Error::Changed`] when block 0 was rewritten under an offline view, [`Error::NotHeld`] when the
     /// metadata snapshot has been released.
     pub fn check_unchanged(&self) -> Result<(), Error> {
-        let now = read_live(&self.source)?;
+        let now = read_checked(&self.source)?;
         match self.held {
             Some(root) if now.held_root != Some(root) => Err(Error::NotHeld {
                 root,
@@ -221,6 +212,34 @@ impl<S: BlockSource> View<S> {
             root,
             details.mapped_blocks,
         ))
+    }
+
+    /// The reference counts of every block of the data device or of the metadata device; `None` in a metadata
+    /// snapshot, which has none. They are read as they stand: [`check`](crate::check()) compares them with the trees.
+    ///
+    /// ```
+    /// use convoy_thin_metadata::{MemorySource, Space, View};
+    ///
+    /// let image = include_bytes!("../tests/fixtures/kernel-6.1.img").to_vec();
+    /// let view = View::live(MemorySource::new(image))?;
+    /// let mut used = 0;
+    /// for run in view.ref_counts(Space::Data)?.expect("this is no metadata snapshot") {
+    ///     let run = run?;
+    ///     used += if run.count > 0 { run.len } else { 0 };
+    /// }
+    /// assert_eq!(Some(used), view.superblock().allocated_data_blocks);
+    /// # Ok::<(), convoy_thin_metadata::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Damage in the index of the space map or in its tree of counts; damage in a bitmap comes as an item.
+    pub fn ref_counts(&self, space: Space) -> Result<Option<RefCounts<'_, S>>, Error> {
+        let root = match space {
+            Space::Data => self.superblock.data_space_map,
+            Space::Metadata => self.superblock.metadata_space_map,
+        };
+        root.map(|root| RefCounts::new(self, space, root))
+            .transpose()
     }
 
     /// Whether a tree may point at `block`.
@@ -317,24 +336,11 @@ fn key_sets(dev_id: DevId, in_devices: bool, details_root: MetadataBlock) -> Err
     Rule::KeySets { dev_id, in_devices }.at(Tree::Details, None, details_root)
 }
 
-fn valid(state: SuperblockState) -> Result<Superblock, Error> {
-    match state {
-        SuperblockState::Zeroed => Err(Error::Blank),
-        SuperblockState::Valid(superblock) => Ok(superblock),
-    }
-}
-
-/// Block 0 of a pool that may be committing: a block caught half-written is read again.
-fn read_live<S: BlockSource>(source: &S) -> Result<Superblock, Error> {
-    let mut found = read_superblock(source);
-    for _ in 1..LIVE_TRIES {
-        if found.is_ok() {
-            break;
-        }
-        std::thread::yield_now();
-        found = read_superblock(source);
-    }
-    valid(found?)
+/// Block 0, with what it points at inside the device.
+fn read_checked<S: BlockSource>(source: &S) -> Result<Superblock, Error> {
+    let live = read_live(source)?;
+    check_pointers(&live).map_err(|rule| rule.at(Tree::Superblock, None, MetadataBlock(0)))?;
+    Ok(live)
 }
 
 #[cfg(test)]

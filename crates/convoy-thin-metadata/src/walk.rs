@@ -7,6 +7,7 @@ use crate::bitmap::Bitmap;
 use crate::error::{Error, Rule, Tree};
 use crate::node::{MAX_HEIGHT, Node, NodeRef};
 use crate::source::{Block, BlockSource};
+use crate::space_map::INDEX_ENTRY;
 use crate::view::View;
 use crate::{BLOCK_SIZE, details};
 use convoy_units::MetadataBlock;
@@ -141,7 +142,7 @@ impl<'v, S: BlockSource> Walk<'v, S> {
         Ok(())
     }
 
-    fn visit(&mut self, block: MetadataBlock, level: Option<u8>) -> Result<(), Error> {
+    pub(crate) fn visit(&mut self, block: MetadataBlock, level: Option<u8>) -> Result<(), Error> {
         let damaged = |rule: Rule| rule.at(self.tree, level, block);
         self.view.check_pointer(block).map_err(damaged)?;
         if self.visited.insert(block) {
@@ -156,6 +157,8 @@ impl<'v, S: BlockSource> Walk<'v, S> {
 pub(crate) const fn value_size(tree: Tree) -> u32 {
     match tree {
         Tree::Details => details::VALUE_SIZE,
-        Tree::Devices | Tree::Mappings(_) | Tree::Superblock => 8,
+        Tree::Index(_) => INDEX_ENTRY,
+        Tree::RefCounts(_) => 4,
+        Tree::Devices | Tree::Mappings(_) | Tree::Superblock | Tree::Bitmaps(_) => 8,
     }
 }

@@ -1,0 +1,1 @@
+//! Reference counts of kernel-made and generated metadata, and broken space maps.
