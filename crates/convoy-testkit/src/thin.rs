@@ -3,12 +3,15 @@
 //! [`PoolModel`] plays the pool: copy-on-write trees whose subtrees snapshots share, with splits, merges, root
 //! growth and collapse. [`PoolModel::image`] writes it as a metadata device; [`damage`] then breaks it.
 
+mod counts;
 pub mod damage;
 mod image;
+pub mod large;
 mod pool;
 pub mod random;
 mod tree;
 
+pub use counts::Space;
 pub use image::{Image, ImageOptions};
 pub use pool::{DeviceModel, PoolModel};
 

@@ -89,8 +89,8 @@ impl CheckReport {
 /// Checks the metadata on `source` and reports everything that is wrong with it. Nothing is written. The pool must
 /// not be in use, unless `options` name its metadata snapshot.
 ///
-/// Every metadata block is read at most once, nodes of device, details and count trees at most three times. Memory
-/// is about 50 bytes for each metadata block and one for each data block, whatever the metadata says.
+/// Every metadata block is read at most once, nodes of device, details and count trees at most twice. Memory is
+/// about 50 bytes for each metadata block and one for each data block, whatever the metadata says.
 ///
 /// # Errors
 /// Only when there is nothing to report on: block 0 cannot be read, is blank, is not a thin pool's, or is of

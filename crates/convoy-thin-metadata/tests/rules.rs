@@ -1,7 +1,7 @@
 //! Every rule of the format: broken under a valid checksum, it must be named, with tree and block.
 //!
-//! Each case breaks one thing in an otherwise healthy image and expects exactly that rule; take the rule's check
-//! out of the reader and its case fails.
+//! Each case breaks one thing in an otherwise healthy image and expects exactly that rule, of the readers that stop
+//! at the first breach and of the check that goes on; take the rule's check out of either and its case fails.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
@@ -11,8 +11,8 @@
 
 use convoy_testkit::thin::{BlockType, Image, ImageOptions, PoolModel};
 use convoy_thin_metadata::{
-    BlockSource, Damage, Error, Foreign, MemorySource, Rule, SuperblockState, Tree, View,
-    read_superblock,
+    BlockSource, CheckOptions, Damage, Error, Foreign, MemorySource, Rule, Severity,
+    SuperblockState, Tree, View, check as check_everything, read_superblock,
 };
 use convoy_units::{DevId, MetadataBlock};
 
@@ -82,11 +82,14 @@ fn check(
     tree: Tree,
     level: Option<u8>,
     harm: impl FnOnce(&World, &mut Image) -> u64,
-    expected: impl FnOnce(Rule) -> bool,
+    expected: impl Fn(Rule) -> bool,
 ) {
     let world = world();
     let mut image = world.image.clone();
     let block = MetadataBlock(harm(&world, &mut image));
+    check_reports(&image, |damage| {
+        (damage.tree, damage.block) == (tree, block) && expected(damage.rule)
+    });
     match read(&image) {
         Err(Error::Damaged(Damage {
             tree: t,
@@ -101,9 +104,26 @@ fn check(
     }
 }
 
+/// The check, which goes on after damage, must have told this among other things.
+#[track_caller]
+fn check_reports(image: &Image, expected: impl Fn(Damage) -> bool) {
+    let source = MemorySource::new(image.bytes.clone());
+    let report = check_everything(&source, &CheckOptions::default()).unwrap();
+    let told = report
+        .findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Fatal && expected(finding.damage));
+    let lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(told, "the check does not tell it: {lines:#?}");
+}
+
 #[test]
 fn a_healthy_image_is_read_whole() {
-    assert_eq!(read(&world().image).unwrap(), 201);
+    let image = world().image;
+    assert_eq!(read(&image).unwrap(), 201);
+    let source = MemorySource::new(image.bytes);
+    let report = check_everything(&source, &CheckOptions::default()).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
 }
 
 macro_rules! rule {
@@ -191,9 +211,14 @@ rule!(
     ONE(),
     None,
     |w, i| {
-        // With one entry its share of the keys does not shrink on the way, so nothing else ends this.
-        i.point(w.levels[0][0], 0, w.levels[0][0]);
-        poke32(i, w.levels[0][0], 16, 1)
+        // With one entry each, the share of the keys does not shrink on the way, so nothing else ends this.
+        let blocks = i.bytes.len() as u64 / 4096;
+        let chain: Vec<u64> = (blocks - 20..blocks).collect();
+        for pair in chain.windows(2) {
+            i.put_node(pair[0], false, &[(0, pair[1])]);
+        }
+        i.point(w.image.devices_root, 0, chain[0]);
+        chain[16]
     },
     Rule::TooDeep
 );
@@ -501,7 +526,10 @@ fn superblock(harm: impl FnOnce(&mut Image)) -> Result<u64, Error> {
 }
 
 #[track_caller]
-fn check_field(offset: usize, value: u64, expected: impl FnOnce(Rule) -> bool) {
+fn check_field(offset: usize, value: u64, expected: impl Fn(Rule) -> bool) {
+    let mut image = world().image;
+    image.poke_u64(0, BlockType::Superblock, offset, value);
+    check_reports(&image, |damage| expected(damage.rule));
     match superblock(|image| image.poke_u64(0, BlockType::Superblock, offset, value)) {
         Err(Error::Damaged(Damage {
             tree: Tree::Superblock,

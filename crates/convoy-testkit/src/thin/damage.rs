@@ -71,7 +71,7 @@ impl Image {
         &self.bytes[at..at + BLOCK]
     }
 
-    fn block_mut(&mut self, block: u64) -> &mut [u8] {
+    pub(super) fn block_mut(&mut self, block: u64) -> &mut [u8] {
         let at = offset(block);
         &mut self.bytes[at..at + BLOCK]
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::MemorySource;
 use crate::runs::Run;
-use convoy_testkit::thin::{Image, ImageOptions, PoolModel};
+use convoy_testkit::thin::{BlockType, Image, ImageOptions, PoolModel};
 use std::io;
 use std::sync::Mutex;
 
@@ -115,7 +115,45 @@ fn a_zeroed_copy_is_not_a_blank_pool() {
     let at = usize::try_from(root).unwrap() * BLOCK_SIZE;
     image.bytes[at..at + BLOCK_SIZE].fill(0);
     let error = View::held(source(&image), MetadataBlock(root)).unwrap_err();
-    assert!(matches!(error, Error::Foreign(_)), "{error}");
+    let expected = format!(
+        "thin metadata is damaged in the superblock, block {root}: the checksum is 0x00000000"
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+/// The block that was a metadata snapshot once and is something else now, or a copy that is none.
+#[test]
+fn a_metadata_snapshot_that_is_no_copy() {
+    let mut pool = PoolModel::new(100, 6);
+    pool.create_thin(1);
+    pool.reserve();
+    let image = pool.image(ImageOptions::fitting(&pool));
+    let root = image.held_root.unwrap();
+    let refused = |harm: &dyn Fn(&mut Image), expected: &dyn Fn(Rule) -> bool| {
+        let mut image = image.clone();
+        harm(&mut image);
+        match View::held(source(&image), MetadataBlock(root)) {
+            Err(Error::Damaged(damage)) => {
+                assert_eq!((damage.tree, damage.block.0), (Tree::Superblock, root));
+                assert!(expected(damage.rule), "{}", damage.rule);
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let copy = |offset: usize, value: u64| {
+        move |image: &mut Image| image.poke_u64(root, BlockType::Superblock, offset, value)
+    };
+    let field = |name: &'static str| move |rule: Rule| matches!(rule, Rule::Field { field, .. } if field == name);
+    refused(&|image| image.swap(root, image.devices_root), &|rule| {
+        matches!(rule, Rule::Checksum { .. })
+    });
+    refused(&copy(32, 5), &|rule| rule == Rule::Magic { found: 5 });
+    refused(&copy(8, 5), &|rule| rule == Rule::BlockNumber { found: 5 });
+    refused(&copy(40, 3), &field("version"));
+    refused(&copy(336, 8 << 32 | 256), &field("data_block_size"));
+    refused(&copy(56, 5), &field("held_root"));
+    refused(&copy(192, 5), &field("space map's nr_blocks"));
+    refused(&copy(40, 9 << 32 | 2), &field("time"));
 }
 
 /// A device that becomes another one after so many reads of block 0.
