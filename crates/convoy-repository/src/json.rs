@@ -4,14 +4,21 @@
 //! that differ on an entry would fold two states. So texts are checked first, deciding fields are taken
 //! strictly, and fields for information never decide: what does not fit is as good as absent.
 
+mod information;
+
+pub(crate) use information::information;
+
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::marker::PhantomData;
 use uuid::Uuid;
 
 /// Objects and lists within each other, at most.
 const MAX_DEPTH: u8 = 32;
+/// Names in one object, at most: each is remembered while the object is checked.
+const MAX_NAMES: usize = 1024;
 
 /// The object that this text is; `Err` names the broken rule.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
@@ -91,19 +98,12 @@ impl<'de> Visitor<'de> for Strict {
                 return Err(A::Error::custom(format!("{name:?} occurs twice")));
             }
             names.insert(name);
+            if names.len() > MAX_NAMES {
+                return Err(A::Error::custom("an object has too many names"));
+            }
         }
         Ok(())
     }
-}
-
-/// A field for information: its default if it is of another type. With `#[serde(default)]`, also if it
-/// is absent.
-pub(crate) fn information<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Default,
-{
-    Value::deserialize(deserializer).map(|value| serde_json::from_value(value).unwrap_or_default())
 }
 
 /// A field that may be null and not absent: serde takes an absent `Option` for null unless it is read
@@ -120,13 +120,33 @@ where
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: DeserializeOwned,
+    T: Deserialize<'de>,
 {
-    let objects: Vec<Map<String, Value>> = Vec::deserialize(deserializer)?;
-    objects
-        .into_iter()
-        .map(|object| serde_json::from_value(Value::Object(object)).map_err(D::Error::custom))
-        .collect()
+    let objects: Vec<Object<T>> = Vec::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|object| object.0).collect())
+}
+
+/// A struct in the form of an object.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectOnly(PhantomData))
+    }
+}
+
+struct ObjectOnly<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object)).map(Object)
+    }
 }
 
 /// A UUID in its one spelling: lower case, with dashes.
@@ -198,6 +218,12 @@ mod tests {
         check(r#"{"root":1,"more":"\ud800"}"#, None);
         check(r#"{"root":1,"more":1e999}"#, None);
         check(r#"{"root":1} {}"#, None);
+        let wide = |n: usize| {
+            let names: Vec<String> = (0..n).map(|n| format!("\"{n}\":0")).collect();
+            format!("{{\"root\":1,\"more\":{{{}}}}}", names.join(","))
+        };
+        check(&wide(1024), Some((Some(1), 0)));
+        check(&wide(1025), None);
         let deep = |n| format!("{{\"root\":1,\"more\":{}{}}}", "[".repeat(n), "]".repeat(n));
         check(&deep(31), Some((Some(1), 0)));
         check(&deep(32), None);
