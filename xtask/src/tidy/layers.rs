@@ -45,6 +45,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("convoy-server", &["convoy-api", "convoy-engine"]),
     ("convoyd", &["convoy-engine", "convoy-server"]),
     ("convoy", &["convoy-api", "convoy-client", "convoyd"]),
+    (
+        "convoy-pdata_tools",
+        &["convoy-thin-metadata", "convoy-blockdiff"],
+    ),
     (TESTKIT, &[]),
 ];
 
