@@ -16,8 +16,18 @@ pub struct Options {
     pub include_same: bool,
 }
 
-/// What a whole difference took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a whole difference took, and the proof that it was whole: [`Diff::finish`] alone makes one.
+///
+/// ```compile_fail
+/// // Nobody else can: not from its fields,
+/// let summary = convoy_blockdiff::Summary { nodes_read: 0, subtrees_shared: 0, entries_read: 0, time_mismatches: 0 };
+/// ```
+///
+/// ```compile_fail
+/// // nor from nothing.
+/// let summary = convoy_blockdiff::Summary::default();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Nodes of the two mapping trees read, the probes for their heights included.
@@ -30,10 +40,22 @@ pub struct Summary {
     pub time_mismatches: u64,
 }
 
+impl Summary {
+    const NOTHING_YET: Self = Self {
+        nodes_read: 0,
+        subtrees_shared: 0,
+        entries_read: 0,
+        time_mismatches: 0,
+    };
+}
+
 /// A running difference: ranges in ascending order, none overlapping.
 ///
-/// After an error, or when dropped early, what came out is not the whole; only [`Diff::finish`] says that it is.
+/// After an error, or when dropped early, what came out is not the whole; only [`Diff::finish`] says that it is, and
+/// it does so by a [`Summary`], which cannot be had otherwise. A caller that needs no stream asks
+/// [`changes`](crate::changes), which answers whole or not at all.
 #[derive(Debug)]
+#[must_use = "a difference is read by iterating to its end, and whole if `finish` then says so"]
 pub struct Diff<'v, S> {
     view: &'v View<S>,
     ids: (Option<DevId>, DevId),
@@ -103,7 +125,7 @@ fn open<S: BlockSource>(
         pending: None,
         include_same: options.include_same,
         recorded: mapped(&details) - old.as_ref().map_or(0, |(details, _)| mapped(details)),
-        summary: Summary::default(),
+        summary: Summary::NOTHING_YET,
         state: State::Running,
     };
     match old {

@@ -8,7 +8,9 @@
 
 mod answer;
 mod damage;
+mod equality;
 mod example;
 mod model;
+mod reads;
 mod tools;
 mod usage;
