@@ -89,8 +89,9 @@ impl CheckReport {
 /// Checks the metadata on `source` and reports everything that is wrong with it. Nothing is written. The pool must
 /// not be in use, unless `options` name its metadata snapshot.
 ///
-/// Every metadata block is read at most once, nodes of device, details and count trees at most twice. Memory is
-/// about 50 bytes for each metadata block and one for each data block, whatever the metadata says.
+/// No metadata block is read more than three times, twice as often where the device fails: once, again to list a
+/// device, details or count tree, and again when a damaged pointer led to it first. Memory is about 60 bytes for each
+/// metadata block and one for each data block, whatever the metadata says.
 ///
 /// # Errors
 /// Only when there is nothing to report on: block 0 cannot be read, is blank, is not a thin pool's, or is of
@@ -185,7 +186,7 @@ fn check_all<S: BlockSource>(
             return Err(Error::Changed);
         }
     }
-    report.counts_complete = trees.references.complete;
+    report.counts_complete = trees.references.complete && data.complete;
     trees.findings.into_report(report);
     Ok(())
 }

@@ -17,6 +17,8 @@ pub(super) struct DataCounts {
     pages: Vec<Option<Box<[u8]>>>,
     /// What is beyond the 255 of a page's byte.
     beyond: BTreeMap<u64, u32>,
+    /// Whether every entry named a block that can be counted.
+    pub(super) complete: bool,
 }
 
 impl DataCounts {
@@ -28,6 +30,7 @@ impl DataCounts {
         Self {
             pages: vec![None; pages],
             beyond: BTreeMap::new(),
+            complete: true,
         }
     }
 
@@ -35,6 +38,7 @@ impl DataCounts {
     pub(super) fn add(&mut self, block: DataBlock) {
         let (page, entry) = split(block.0);
         let Some(page) = self.pages.get_mut(page) else {
+            self.complete = false;
             return;
         };
         let page = page.get_or_insert_with(|| vec![0; PAGE].into_boxed_slice());

@@ -88,7 +88,7 @@ fn list<S: BlockSource, T>(
     root: MetadataBlock,
     row: impl Fn(DevId, &[u8]) -> T,
 ) -> (Rows<T>, bool) {
-    let mut rows = Rows::new();
+    let (mut rows, mut strange) = (Rows::new(), false);
     let whole = trees.walk(plan, root, true, &mut |leaf, findings| {
         for (key, value) in leaf.node.entries() {
             match DevId::new(key) {
@@ -96,6 +96,7 @@ fn list<S: BlockSource, T>(
                     rows.insert(dev_id, (row(dev_id, value), leaf.fresh));
                 }
                 Err(_) if leaf.fresh => {
+                    strange = true;
                     let rule = Rule::DevIdRange { id: key };
                     fatal(findings, plan.tree, Some(0), leaf.block, rule);
                 }
@@ -103,6 +104,8 @@ fn list<S: BlockSource, T>(
             }
         }
     });
+    // What hangs under such a row is not walked.
+    trees.references.complete &= !strange;
     (rows, whole.is_some())
 }
 
@@ -227,6 +230,7 @@ fn check_mappings(
         let run = match mapping(thin, number(value), limits.data_blocks) {
             Ok(run) => run,
             Err(rule) => {
+                data.complete = false;
                 fatal(findings, tree, Some(0), leaf.block, rule);
                 continue;
             }

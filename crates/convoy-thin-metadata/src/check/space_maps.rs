@@ -51,6 +51,7 @@ pub(super) fn check_space_maps<S: BlockSource>(
     };
     Used {
         data: data_map.map_or(0, |map| {
+            let complete = complete && data.complete;
             compare(trees, &map, complete, &|block| data.get(block))
         }),
         metadata: metadata_map.map_or(0, |map| compare(trees, &map, complete, &users)),
@@ -131,9 +132,8 @@ fn data_index<S: BlockSource>(
     let mut entries = Vec::new();
     let whole = trees.walk(plan, root.bitmap_root, true, &mut |leaf, findings| {
         for (found, value) in leaf.node.entries() {
-            if found < limit {
-                entries.push((found, bitmap_of(value)));
-            } else {
+            entries.push((found, bitmap_of(value)));
+            if found >= limit {
                 let rule = Rule::BitmapRange { found, limit };
                 tell(findings, Severity::Fatal, tree, leaf.block, rule);
             }
@@ -142,7 +142,9 @@ fn data_index<S: BlockSource>(
     if whole.is_some() {
         missing_bitmaps(trees, &entries, root, limit);
     }
-    count_bitmaps(trees, Space::Data, entries)
+    let mut bitmaps = count_bitmaps(trees, Space::Data, entries);
+    bitmaps.retain(|(number, _)| *number < limit);
+    bitmaps
 }
 
 fn missing_bitmaps<S: BlockSource>(
@@ -153,7 +155,7 @@ fn missing_bitmaps<S: BlockSource>(
 ) {
     let mut first = 0;
     let ends = entries.iter().map(|(number, _)| *number);
-    for number in ends.chain([limit]) {
+    for number in ends.filter(|number| *number < limit).chain([limit]) {
         if number > first {
             let len = number - first;
             let rule = Rule::BitmapMissing { first, len };

@@ -2,8 +2,8 @@
 //!
 //! What is remembered of a node (its least and greatest key, its entries, its height: 40 bytes) is enough to judge
 //! it again under another parent, so that a subtree shared by a thousand snapshots is read once. A node that is
-//! being walked or that this tree has met before is refused, which ends cycles and exponential crossings: reads are
-//! at most one for each metadata block and each of the few trees that are listed again.
+//! being walked or that this tree has met before is refused, which ends cycles and exponential crossings. A node is
+//! read once, again when it did not fit where it was met first, and again when its tree is listed again.
 
 use super::findings::{Findings, Severity};
 use super::references::{Met, References};
@@ -38,6 +38,8 @@ pub(super) type Each<'e> = &'e mut dyn FnMut(&Leaf<'_>, &mut Findings);
 enum State {
     /// It is being walked.
     Open,
+    /// It did not fit where it was met first. Under the next parent it gets a second chance, and no third.
+    Misplaced,
     Whole,
     Damaged,
 }
@@ -49,6 +51,8 @@ struct Summary {
     entries: u64,
     height: u8,
     state: State,
+    /// Whether it was misplaced once.
+    retried: bool,
     /// The last walk that met it.
     walk: u32,
 }
@@ -264,6 +268,10 @@ impl<'s, S: BlockSource> Trees<'s, S> {
         summary.walk = walk;
         match (summary.state, plan.again) {
             (State::Damaged, _) => Action::Skip,
+            (State::Misplaced, _) => {
+                summary.state = State::Open;
+                Action::Read { fresh: true }
+            }
             (_, true) => Action::Read { fresh: false },
             (_, false) => Action::Use,
         }
@@ -276,6 +284,7 @@ impl<'s, S: BlockSource> Trees<'s, S> {
             entries: 0,
             height: 0,
             state: State::Open,
+            retried: false,
             walk: self.walk,
         });
         let number = u32::try_from(self.summaries.len()).expect("fewer nodes than blocks");
@@ -312,7 +321,16 @@ impl<'s, S: BlockSource> Trees<'s, S> {
         if below.fresh
             && let Some(summary) = self.summary_mut(node.block)
         {
-            summary.state = State::Damaged;
+            // A pointer that went astray must not condemn the subtree in its rightful place.
+            let misplaced = matches!(
+                rule,
+                Rule::KeyRange { .. } | Rule::Height { .. } | Rule::TooDeep
+            );
+            summary.state = match misplaced && !summary.retried {
+                true => State::Misplaced,
+                false => State::Damaged,
+            };
+            summary.retried = true;
         }
         None
     }
@@ -334,6 +352,7 @@ impl<'s, S: BlockSource> Trees<'s, S> {
             entries: parsed.len() as u64,
             height: 0,
             state: State::Whole,
+            retried: false,
             walk: self.walk,
         };
         if parsed.is_leaf {

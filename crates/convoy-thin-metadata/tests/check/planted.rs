@@ -148,6 +148,27 @@ fn damage_is_no_leak() {
     assert_eq!(report.damaged_devices, [1, 2, 3, 5].map(id));
 }
 
+/// What a mapping or a device cannot be counted for is not called leaked either.
+#[test]
+fn what_cannot_be_counted_is_no_leak() {
+    let pool = pool();
+    let mut image = pool.image(ImageOptions::fitting(&pool));
+    let leaf = *pool.levels(3).last().unwrap().first().unwrap();
+    image.point(leaf, 1, 2000 << 24);
+    let report = checked(&image);
+    assert_eq!(report.findings.len(), 1, "{}", lines(&report.findings));
+    assert!(!report.counts_complete);
+
+    let mut image = pool.image(ImageOptions::fitting(&pool));
+    let last = image.peek_u32(image.devices_root, 16) as usize - 1;
+    let key = Image::key_offset(last);
+    image.poke_u64(image.devices_root, BlockType::Node, key, 1 << 24);
+    let report = checked(&image);
+    // The strange id, and details without a device.
+    assert_eq!(report.findings.len(), 2, "{}", lines(&report.findings));
+    assert_eq!(report.damaged_devices, [id(6)]);
+}
+
 #[test]
 fn the_number_of_blocks_in_use() {
     for (planted, offset) in [(Planted::Data, 72), (Planted::Metadata, 200)] {

@@ -124,6 +124,42 @@ fn a_shared_leaf_outside_its_new_share() {
     );
 }
 
+/// A pointer that went astray does not condemn what it leads to: in its rightful place that is read and judged.
+#[test]
+fn a_stray_pointer_blames_its_own_device_only() {
+    let pool = pool();
+    let mut image = pool.image(ImageOptions::fitting(&pool));
+    let spare = image.blocks_of(Counted::Metadata) - 1;
+    // Device 1 is met first; its tree now leads to a leaf of device 3, from where no key of it belongs.
+    let leaf = leaf_of(&pool, 3);
+    image.put_node(spare, false, &[(100_000, leaf)]);
+    image.point(image.devices_root, 0, spare);
+    let report = checked(&image);
+    let misplaced: Vec<&Finding> = report
+        .findings
+        .iter()
+        .filter(|told| matches!(told.damage.rule, Rule::KeyRange { .. }))
+        .collect();
+    assert_eq!(misplaced.len(), 1, "{}", lines(&report.findings));
+    assert!(at(misplaced[0].damage, Tree::Mappings(id(1)), leaf));
+    assert_eq!(report.damaged_devices, [id(1)]);
+
+    // And no third chance: a thousand such pointers cost no thousand reads.
+    for device in [1, 2] {
+        image.point(image.devices_root, device, spare - device as u64);
+        image.put_node(spare - device as u64, false, &[(100_000, leaf)]);
+    }
+    let report = checked(&image);
+    let of_leaf = |told: &&Finding| told.damage.block == MetadataBlock(leaf);
+    let told: Vec<Tree> = report
+        .findings
+        .iter()
+        .filter(of_leaf)
+        .map(|told| told.damage.tree)
+        .collect();
+    assert_eq!(told, [1, 2].map(|device| Tree::Mappings(id(device))));
+}
+
 #[test]
 fn a_shared_leaf_where_an_internal_node_is_due() {
     finds(

@@ -1,4 +1,4 @@
-//! Checks a pool's metadata: `check METADATA [HELD_ROOT]`. With a held root the pool may be in use.
+//! Checks a pool's metadata: `check_metadata METADATA [HELD_ROOT]`. With a held root the pool may be in use.
 #![expect(clippy::print_stdout, reason = "the answer")]
 
 use convoy_thin_metadata::{CheckOptions, FileSource, check};
