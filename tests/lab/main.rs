@@ -13,6 +13,8 @@ mod exact;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]
+mod pdata_tools;
+#[cfg(test)]
 mod pool;
 #[cfg(test)]
 mod pool_rules;
