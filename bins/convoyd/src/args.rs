@@ -88,4 +88,8 @@ pub struct Args {
     /// Accepted, no effect: this version has no Docker endpoint
     #[arg(long, hide_short_help = true)]
     pub create_on_docker_mount: bool,
+
+    /// Run as the guard of the daemon at the other end of standard input; nobody else starts it so
+    #[arg(long, hide = true)]
+    pub suspend_guard: bool,
 }

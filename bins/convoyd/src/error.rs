@@ -43,6 +43,9 @@ pub enum Error {
     /// The event loop or its signals could not be set up.
     #[error("starting the event loop")]
     Runtime(#[source] io::Error),
+    /// The guard could not do its work, or was started by somebody else.
+    #[error("the guard's standard input is no socket to a daemon")]
+    Guard(#[source] io::Error),
     /// Verbs were still running when the time to stop was over.
     #[error(
         "stopped while verbs were still running; they are finished or undone at the next start"
@@ -72,7 +75,7 @@ impl Fault for Error {
             Self::Log { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Kind::NotPermitted
             }
-            Self::Log { .. } | Self::Runtime(_) => Kind::Failed,
+            Self::Log { .. } | Self::Runtime(_) | Self::Guard(_) => Kind::Failed,
         }
     }
 
@@ -86,7 +89,7 @@ impl Fault for Error {
                     .to_owned(),
             ),
             Self::Abandoned => Some("start the daemon again: convoy daemon".to_owned()),
-            Self::Log { .. } | Self::Runtime(_) => None,
+            Self::Log { .. } | Self::Runtime(_) | Self::Guard(_) => None,
         }
     }
 }

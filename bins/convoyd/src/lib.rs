@@ -3,6 +3,7 @@
 mod args;
 mod error;
 mod file;
+mod guard;
 mod logs;
 mod run;
 mod settings;

@@ -2,9 +2,10 @@
 
 use crate::args::Args;
 use crate::error::Error;
+use crate::guard;
 use crate::logs;
 use crate::settings::{Settings, resolve};
-use convoy_engine::{Config, Engine};
+use convoy_engine::{Config, Engine, Seams};
 use convoy_server::{Ended, Limits, Listener, serve};
 use std::future::Future;
 use std::io::Write;
@@ -23,17 +24,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A setting that breaks a rule; `Busy` when another daemon has the root or the socket; whatever keeps
 /// the engine from opening; [`Error::Abandoned`] when something would not stop.
 pub fn run(args: Args) -> Result<(), Error> {
+    if args.suspend_guard {
+        return guard::run();
+    }
     let settings = resolve(args)?;
     logs::subscribe(&settings)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let config = Config {
-        root: settings.root.clone(),
-        pool: settings.pool.clone(),
-    };
+    let mut config = Config::new(&settings.root);
+    config.pool = settings.pool.clone();
     // The engine's lock comes before the socket: of two daemons over one root the second ends here.
-    let engine = Arc::new(Engine::open(&config)?);
+    let mut seams = Seams::kernel()?;
+    seams.guard = guard::start();
+    let engine = Arc::new(Engine::open_with(&config, seams)?);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,8 +1,10 @@
 //! What an engine is opened with.
 
 use convoy_names::PoolName;
+use convoy_thinpool::HOLD_LIMIT;
 use convoy_units::{Bytes, DataBlockSize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An engine's settings. Nothing here is read from the environment.
 #[derive(Debug, Clone)]
@@ -11,6 +13,9 @@ pub struct Config {
     pub root: PathBuf,
     /// The pool.
     pub pool: PoolConfig,
+    /// How long a snapshot may hold the writes to its volume: a flush that takes longer gives up before it,
+    /// and a volume that is held longer is let run, without a snapshot. By default 5 s.
+    pub hold_limit: Duration,
 }
 
 impl Config {
@@ -19,6 +24,7 @@ impl Config {
         Self {
             root: root.into(),
             pool: PoolConfig::default(),
+            hold_limit: HOLD_LIMIT,
         }
     }
 }

@@ -54,7 +54,7 @@ impl Engine {
             .doing(|| format!("looking for destination {url}"))?;
         // A folder that is not there is the destination's failure, never "no backup yet".
         let store = match convoy_objectstore::open(&location) {
-            Ok(store) => store,
+            Ok(store) => self.steps.store(store),
             Err(error) => {
                 let missing = error.kind() == Kind::NotFound;
                 let error = Error::of(format!("opening destination {url}"), error);

@@ -3,14 +3,19 @@
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::error::{Doing, Error};
+use crate::failpoints::Steps;
+use crate::flush::Flushes;
+use crate::ledger::Ledger;
 use crate::model::{Info, PoolInfo};
 use crate::root::Root;
+use crate::seams::Seams;
 use crate::{pool, recovery};
 use convoy_catalog::Catalog;
-use convoy_thinpool::{Control, KernelControl, Pool};
+use convoy_thinpool::Pool;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// An open engine: a catalog, the pool it describes, and the verbs over both.
@@ -20,7 +25,7 @@ use uuid::Uuid;
 /// moves data. Dropping the engine leaves the pool active and volumes mounted, as a restarted daemon
 /// expects them; [`Engine::stop`] takes everything down.
 pub struct Engine {
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Ledger,
     pub(crate) pool: Pool,
     pub(crate) pool_uuid: Uuid,
     /// Held for the length of one pool transaction: intent, messages, transaction id, completion.
@@ -31,6 +36,11 @@ pub struct Engine {
     pub(crate) backups: Claims,
     /// Volumes whose device could not be brought up, and why.
     pub(crate) broken: Mutex<BTreeMap<Uuid, String>>,
+    /// Volumes that are being flushed.
+    pub(crate) flushes: Flushes,
+    /// How long a snapshot may hold its volume.
+    pub(crate) hold_limit: Duration,
+    pub(crate) steps: Steps,
     recovered: Vec<String>,
     /// Last, so that the lock is given up when everything above is gone.
     pub(crate) root: Root,
@@ -48,18 +58,26 @@ impl Engine {
     /// `PoolUnhealthy` when pool and catalog disagree in a way recovery cannot explain: nothing is
     /// changed then; `Unsupported` for a catalog of a newer version.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let control = KernelControl::open().doing(|| "opening the kernel's device mapper")?;
-        Self::open_with(config, Arc::new(control))
+        Self::open_with(config, Seams::kernel()?)
     }
 
-    /// [`Engine::open`] with a device mapper of the caller's: a model in tests.
-    pub fn open_with(config: &Config, control: Arc<dyn Control>) -> Result<Self, Error> {
+    /// [`Engine::open`] with a guard, or with a device mapper of the caller's.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(config: &Config, seams: Seams) -> Result<Self, Error> {
+        let steps = seams.steps();
+        let control = steps.control(seams.control);
         let root = Root::lock(&config.root)?;
-        let catalog = Catalog::open(&root.catalog()).doing(|| "opening the catalog")?;
+        let catalog = steps.run("catalog.open", || {
+            Catalog::open(&root.catalog()).doing(|| "opening the catalog")
+        })?;
+        let catalog = Ledger::new(catalog, steps.clone());
         // A frozen volume holds everybody who writes to it: they are let go before anything that may
         // refuse to go on.
         let resumed = recovery::resume(&catalog, &*control)?;
-        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, control)?;
+        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, control, &steps)?;
+        let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
         let mut engine = Self {
             catalog,
             pool,
@@ -68,6 +86,9 @@ impl Engine {
             volumes: Claims::default(),
             backups: Claims::default(),
             broken: Mutex::default(),
+            flushes: Flushes::default(),
+            hold_limit: config.hold_limit,
+            steps,
             recovered: resumed,
             root,
         };

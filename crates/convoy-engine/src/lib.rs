@@ -15,6 +15,10 @@ mod config;
 mod destination;
 mod engine;
 mod error;
+mod failpoints;
+mod flush;
+pub mod guard;
+mod ledger;
 mod model;
 mod operation;
 mod options;
@@ -23,6 +27,7 @@ mod recovery;
 mod resolve;
 mod restore;
 mod root;
+mod seams;
 mod snapshot;
 mod transaction;
 mod volume;
@@ -36,3 +41,7 @@ pub use model::{
 };
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};
+pub use seams::Seams;
+
+#[cfg(feature = "failpoints")]
+pub use failpoints::{Failpoints, Point};

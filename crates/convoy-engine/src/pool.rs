@@ -17,10 +17,12 @@ use self::record::{changed_record, new_record};
 use crate::config::PoolConfig;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::failpoints::Steps;
+use crate::ledger::Ledger;
 use crate::model::PoolInfo;
 use crate::root::Root;
 use convoy_catalog as catalog;
-use convoy_catalog::{Catalog, Change};
+use convoy_catalog::Change;
 use convoy_fault::Kind;
 use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, blockdev, loopdev};
 use convoy_units::{Bytes, DataBlockSize};
@@ -30,9 +32,10 @@ use std::sync::Arc;
 /// Brings the pool up that this root has, or makes it.
 pub(crate) fn bring_up(
     root: &Root,
-    catalog: &Catalog,
+    catalog: &Ledger,
     config: &PoolConfig,
     control: Arc<dyn Control>,
+    steps: &Steps,
 ) -> Result<(Pool, catalog::Pool), Error> {
     let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
     let begun_before = !pools.is_empty();
@@ -48,9 +51,9 @@ pub(crate) fn bring_up(
         }
     };
     if record.loop_backed {
-        make_loop_files(&record)?;
+        make_loop_files(&record, steps)?;
     }
-    let devices = open_devices(&record)?;
+    let devices = open_devices(&record, steps)?;
     let active = is_active(&*control, &record)?;
     if active {
         tracing::debug!("the pool is active already");
@@ -98,7 +101,7 @@ pub(crate) fn bring_up(
     Ok((pool, record))
 }
 
-fn put(catalog: &Catalog, record: &catalog::Pool) -> Result<(), Error> {
+fn put(catalog: &Ledger, record: &catalog::Pool) -> Result<(), Error> {
     catalog
         .apply(&[Change::PutPool(record.clone())])
         .doing(|| "recording the pool")
@@ -122,7 +125,7 @@ fn is_active(control: &dyn Control, record: &catalog::Pool) -> Result<bool, Erro
 
 /// A pool that the kernel would not make, and whose metadata device is blank still, was never there: the
 /// next start may have other settings.
-fn forget_unmade(catalog: &Catalog, record: &catalog::Pool, metadata: &Path) {
+fn forget_unmade(catalog: &Ledger, record: &catalog::Pool, metadata: &Path) {
     if !blockdev::first_block_is_zero(metadata).is_ok_and(|blank| blank) {
         return;
     }
@@ -133,7 +136,7 @@ fn forget_unmade(catalog: &Catalog, record: &catalog::Pool, metadata: &Path) {
 }
 
 /// The kernel has made the pool: say so durably.
-fn initialised(catalog: &Catalog, record: catalog::Pool) -> Result<catalog::Pool, Error> {
+fn initialised(catalog: &Ledger, record: catalog::Pool) -> Result<catalog::Pool, Error> {
     let record = catalog::Pool {
         initialised: true,
         ..record
@@ -248,14 +251,18 @@ pub(crate) fn take_down(engine: Engine) -> Result<(), Error> {
             .deactivate_thin(device.uuid)
             .doing(|| format!("taking down {}", device.name))?;
     }
-    let Engine { pool, root, .. } = engine;
+    let Engine {
+        pool, root, steps, ..
+    } = engine;
     pool.deactivate()
         .doing(|| format!("taking down pool {}", record.name))?;
     if record.loop_backed {
         for file in [&record.data, &record.metadata] {
             let doing = || format!("detaching {}", file.display());
             if let Some(attached) = loopdev::find(file).doing(doing)? {
-                loopdev::detach(&attached.node).doing(doing)?;
+                steps.run("loop.detach", || {
+                    loopdev::detach(&attached.node).doing(doing)
+                })?;
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::resolve::describe_snapshot;
 use crate::volume::automatic_name;
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
-use convoy_fault::{Fault, Kind};
+use convoy_fault::Kind;
 use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
 use convoy_thinpool::{ThinDevice, ThinSpec};
 use jiff::Timestamp;
@@ -24,7 +24,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for the volume; `Conflict` when the name is taken; `PoolFull` and `PoolUnhealthy` from
-    /// the pool. On every error the volume runs on and no snapshot remains.
+    /// the pool; `Busy` when the storage is too slow to hold the volume for no longer than the hold limit.
+    /// On every error the volume runs on and no snapshot remains.
     pub fn create_snapshot(
         &self,
         volume: &VolumeName,
@@ -95,21 +96,8 @@ impl Engine {
         mut snapshot: catalog::Snapshot,
         op: &Operation<'_>,
     ) -> Result<catalog::Snapshot, Error> {
-        // Nobody is held by this flush; what it writes need not be written inside the suspension. Where
-        // it cannot be reached (another filesystem lies over it) the suspension flushes all the same.
-        let kernel = self.kernel()?;
-        if let Some(target) = kernel.mount_of(volume.uuid, None)
-            && let Some(device) = kernel.device_of(volume.uuid)
-            && let Err(error) = convoy_mount::sync_filesystem(&target, device)
-        {
-            if error.kind() != Kind::Busy {
-                return Err(Error::of(
-                    format!("flushing volume {} before its snapshot", volume.name),
-                    error,
-                ));
-            }
-            tracing::warn!(volume = %volume.name, "not flushed before its snapshot: {error}");
-        }
+        // Nobody is held by this flush; what it writes need not be written inside the suspension.
+        self.steps.run("flush", || self.flush(volume))?;
         let (dev_id, origin) = (snapshot.dev_id, volume.dev_id);
         let begun = [Change::PutSnapshot(snapshot.clone())];
         let hold = self.transact(

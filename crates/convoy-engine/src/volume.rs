@@ -60,8 +60,10 @@ impl Engine {
             tracing::info_span!("create", volume = %volume.name, operation = %op.id).entered();
         self.make_device(&volume, op)?;
         let filled = self.activate(&volume).and_then(|device| match &source {
-            Some(source) => fill(source, &volume, &device, op),
-            None => format(&volume, &device, op),
+            Some(source) => self
+                .steps
+                .run("fill", || fill(source, &volume, &device, op)),
+            None => self.steps.run("mkfs", || format(&volume, &device, op)),
         });
         if let Err(error) = filled {
             if let Err(left) = self.destroy(&volume, op) {

@@ -421,6 +421,25 @@ fn leftovers_are_resumed(world: &World) {
         std::slice::from_ref(&one.name)
     );
     assert_eq!(pool.resume_suspended().expect("none"), []);
+    // As a guard does it: whatever the device is called.
+    let uuid = thin_uuid(world.spec().uuid, volume(1));
+    let suspended = || {
+        let info = world.control.info_by_uuid(&uuid).expect("asked");
+        info.map(|info| (info.name, info.suspended))
+    };
+    world.control.suspend(&one.name, how).expect("suspended");
+    assert_eq!(suspended(), Some((one.name.clone(), true)));
+    for _ in 0..2 {
+        world.control.resume_by_uuid(&uuid).expect("resumed");
+        assert_eq!(suspended(), Some((one.name.clone(), false)));
+    }
+    let nobody = thin_uuid(world.spec().uuid, volume(9));
+    assert_eq!(world.control.info_by_uuid(&nobody).expect("asked"), None);
+    let nobody = world.control.resume_by_uuid(&nobody);
+    assert_eq!(
+        nobody.expect_err("there is none").errno(),
+        Some(Errno::ENXIO)
+    );
     world.control.suspend(&one.name, how).expect("suspended");
     pool.activate_thin(&thin(1)).expect("adopted, and resumed");
     world.control.suspend(&one.name, how).expect("suspended");

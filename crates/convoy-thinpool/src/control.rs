@@ -229,6 +229,9 @@ pub trait Control: Send + Sync {
     /// One device; `None` if there is none of that name.
     fn info(&self, name: &DmName) -> Result<Option<DeviceInfo>, ControlError>;
 
+    /// The device that bears this dm uuid, whatever it is called; `None` if there is none.
+    fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, ControlError>;
+
     /// Makes a device, suspended and without a table. `EBUSY` if the name or the uuid is taken.
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, ControlError>;
 
@@ -242,6 +245,9 @@ pub trait Control: Send + Sync {
     /// Swaps in a loaded table, if any, and lets IO pass. Returns as soon as the kernel has done so.
     /// Not an error if it was not suspended.
     fn resume(&self, name: &DmName) -> Result<(), ControlError>;
+
+    /// [`Control::resume`] of the device that bears this dm uuid: a name may have become another's.
+    fn resume_by_uuid(&self, uuid: &DmUuid) -> Result<(), ControlError>;
 
     /// Removes a device. `EBUSY` if it is open, which the kernel's implementation waits out for
     /// under a second; `ENXIO` if it does not exist.

@@ -1,6 +1,7 @@
 //! What can go wrong with a pool, with what to do about it.
 
 use crate::control::{ControlError, Operation};
+use crate::guard::GuardError;
 use crate::metadata_snapshot::STALE_HINT;
 use crate::names::{DmName, InvalidDmName};
 use crate::status::StatusError;
@@ -108,6 +109,22 @@ pub enum Error {
         /// Why it could not be resumed.
         source: ControlError,
     },
+    /// Nobody would resume the device if we died, so it was not suspended.
+    #[error("device {name} was not suspended: nobody would resume it if this process died")]
+    Unguarded {
+        /// The device.
+        name: DmName,
+        /// Why.
+        source: GuardError,
+    },
+    /// The device may have run before what was to be done under its suspension was done.
+    #[error("device {name} did not stay suspended for as long as it had to: {why}")]
+    HoldBroken {
+        /// The device.
+        name: DmName,
+        /// What is known about it.
+        why: String,
+    },
     /// The caller's own step failed, while the pool did its part.
     #[error("{what}")]
     Action {
@@ -155,7 +172,10 @@ impl Fault for Error {
             | Self::Status { .. }
             | Self::Table { .. } => Kind::PoolUnhealthy,
             Self::NotActive { .. } | Self::NoSuchThin { .. } => Kind::NotFound,
-            Self::Busy { .. } | Self::MetadataSnapshotHeld { .. } => Kind::Busy,
+            Self::Busy { .. } | Self::MetadataSnapshotHeld { .. } | Self::HoldBroken { .. } => {
+                Kind::Busy
+            }
+            Self::Unguarded { source, .. } => source.kind(),
             Self::Action { .. } => Kind::Failed,
         }
     }
@@ -191,6 +211,10 @@ impl Fault for Error {
             ),
             Self::LeftSuspended { name, .. } => Some(format!("run 'dmsetup resume {name}'")),
             Self::MetadataSnapshotHeld { .. } => Some(STALE_HINT.into()),
+            Self::Unguarded { source, .. } => source.hint(),
+            Self::HoldBroken { .. } => Some(
+                "try again; if that goes on, the storage below the pool is too slow for its writers".into(),
+            ),
             Self::TransactionId { .. } => Some(
                 "the metadata was rolled back, restored or changed by somebody else: compare the catalog with the pool before going on".into(),
             ),

@@ -150,6 +150,10 @@ impl Control for FakeKernel {
         self.run(Operation::Info, name, |state| Ok(state.info(name)))
     }
 
+    fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, ControlError> {
+        self.run(Operation::Info, uuid, |state| Ok(state.info_by_uuid(uuid)))
+    }
+
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, ControlError> {
         self.run(Operation::Create, name, |state| state.create(name, uuid))
     }
@@ -171,6 +175,13 @@ impl Control for FakeKernel {
 
     fn resume(&self, name: &DmName) -> Result<(), ControlError> {
         self.run(Operation::Resume, name, |state| state.resume(name))
+    }
+
+    fn resume_by_uuid(&self, uuid: &DmUuid) -> Result<(), ControlError> {
+        self.run(Operation::Resume, uuid, |state| {
+            let name = state.info_by_uuid(uuid).ok_or(Errno::ENXIO)?.name;
+            state.resume(&name)
+        })
     }
 
     fn remove(&self, name: &DmName) -> Result<(), ControlError> {

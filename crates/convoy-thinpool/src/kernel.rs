@@ -68,12 +68,12 @@ impl KernelControl {
     fn with_udev(
         &self,
         operation: Operation,
-        name: &DmName,
+        device: &dyn fmt::Display,
         patience: Duration,
         done: impl Fn() -> bool,
         ioctl: impl FnOnce(&DM) -> Result<(), DmError> + Send + 'static,
     ) -> Result<(), ControlError> {
-        let failed = |source| translate(operation, name, source);
+        let failed = |source| translate(operation, device, source);
         if !nodes::udev_is_running() {
             return ioctl(&self.dm).map_err(failed);
         }
@@ -95,7 +95,7 @@ impl KernelControl {
             .name("convoy-dm".into())
             .spawn(run);
         if let Err(source) = spawned {
-            tracing::warn!(device = %name, %source, "no thread to wait for udev on: waiting here");
+            tracing::warn!(%device, %source, "no thread to wait for udev on: waiting here");
             let ioctl = ioctl.lock().unwrap_or_else(PoisonError::into_inner).take();
             return ioctl.map_or(Ok(()), |ioctl| ioctl(&self.dm).map_err(failed));
         }
@@ -104,7 +104,7 @@ impl KernelControl {
             match receiver.recv_timeout(UDEV_POLL) {
                 Ok(result) => return result.map_err(failed),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(ControlError::ioctl(operation, name, Errno::EIO));
+                    return Err(ControlError::ioctl(operation, device, Errno::EIO));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) if !done() => {}
                 Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -113,12 +113,26 @@ impl KernelControl {
                     if deaf || since.elapsed() >= patience {
                         if !deaf && !patience.is_zero() {
                             self.udev_is_deaf.store(true, Ordering::Relaxed);
-                            tracing::warn!(device = %name, %operation, "udev does not answer, going on without it");
+                            tracing::warn!(%device, %operation, "udev does not answer, going on without it");
                         }
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    fn look(
+        &self,
+        device: &dyn fmt::Display,
+        id: &DevId<'_>,
+    ) -> Result<Option<devicemapper::DeviceInfo>, ControlError> {
+        match self.dm.device_info(id) {
+            Ok(info) => Ok(Some(info)),
+            Err(source) => match translate(Operation::Info, device, source) {
+                error if error.errno() == Some(Errno::ENXIO) => Ok(None),
+                error => Err(error),
+            },
         }
     }
 
@@ -156,13 +170,23 @@ impl Control for KernelControl {
     }
 
     fn info(&self, name: &DmName) -> Result<Option<DeviceInfo>, ControlError> {
-        match self.dm.device_info(&id(name)?) {
-            Ok(info) => Ok(Some(read_info(name, &info))),
-            Err(source) => match translate(Operation::Info, name, source) {
-                error if error.errno() == Some(Errno::ENXIO) => Ok(None),
-                error => Err(error),
-            },
-        }
+        let found = self.look(name, &id(name)?)?;
+        Ok(found.map(|info| read_info(name, &info)))
+    }
+
+    fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, ControlError> {
+        let Some(info) = self.look(uuid, &id_of(uuid)?)? else {
+            return Ok(None);
+        };
+        let name = info
+            .name()
+            .and_then(|name| DmName::new(name.to_string()).ok())
+            .ok_or_else(|| ControlError::Answer {
+                operation: Operation::Info,
+                device: uuid.to_string(),
+                reason: "it has no name that we can read".to_owned(),
+            })?;
+        Ok(Some(read_info(&name, &info)))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, ControlError> {
@@ -219,7 +243,7 @@ impl Control for KernelControl {
     fn resume(&self, name: &DmName) -> Result<(), ControlError> {
         let resumed = || {
             let info = self.info(name).ok().flatten();
-            info.is_some_and(|info| !info.suspended && !info.inactive_table)
+            info.as_ref().is_some_and(is_resumed)
         };
         // Nothing to do must do nothing: an ioctl sent from a thread of its own could arrive after this
         // returned, and end the next suspension.
@@ -236,6 +260,31 @@ impl Control for KernelControl {
             move |dm| {
                 let name = devicemapper::DmName::new(owned.as_str())?;
                 dm.device_suspend(&DevId::Name(name), DmOptions::private())
+                    .map(drop)
+            },
+        )
+    }
+
+    fn resume_by_uuid(&self, uuid: &DmUuid) -> Result<(), ControlError> {
+        let Some(info) = self.info_by_uuid(uuid)? else {
+            return Err(ControlError::ioctl(Operation::Resume, uuid, Errno::ENXIO));
+        };
+        if is_resumed(&info) {
+            return Ok(());
+        }
+        let resumed = || {
+            let info = self.info_by_uuid(uuid).ok().flatten();
+            info.as_ref().is_some_and(is_resumed)
+        };
+        let owned = uuid.clone();
+        self.with_udev(
+            Operation::Resume,
+            uuid,
+            Duration::ZERO,
+            resumed,
+            move |dm| {
+                let uuid = devicemapper::DmUuid::new(owned.as_str())?;
+                dm.device_suspend(&DevId::Uuid(uuid), DmOptions::private())
                     .map(drop)
             },
         )
@@ -304,6 +353,17 @@ fn id(name: &DmName) -> Result<DevId<'_>, ControlError> {
     devicemapper::DmName::new(name.as_str())
         .map(DevId::Name)
         .map_err(|source| translate(Operation::Info, name, source))
+}
+
+fn id_of(uuid: &DmUuid) -> Result<DevId<'_>, ControlError> {
+    devicemapper::DmUuid::new(uuid.as_str())
+        .map(DevId::Uuid)
+        .map_err(|source| translate(Operation::Info, uuid, source))
+}
+
+/// Whether a resume has nothing to do.
+fn is_resumed(info: &DeviceInfo) -> bool {
+    !info.suspended && !info.inactive_table
 }
 
 fn number(device: devicemapper::Device) -> DeviceNumber {

@@ -19,6 +19,7 @@ pub mod conformance;
 mod control;
 mod error;
 pub mod fake;
+pub mod guard;
 mod kernel;
 pub mod loopdev;
 mod metadata_snapshot;
@@ -40,6 +41,7 @@ pub use metadata_snapshot::MetadataSnapshot;
 pub use names::{DmName, DmUuid, InvalidDmName, pool_name, pool_uuid, thin_name, thin_uuid};
 pub use pool::{Deleted, OwnDevice, Pool, PoolSpec, resume_suspended};
 pub use status::{Discards, Mode, NoSpace, PoolStatus, PoolUsage, StatusError, ThinStatus, Usage};
+pub use suspension::HOLD_LIMIT;
 pub use table::{PoolTable, TableError, TableLine, ThinTable};
 pub use thin::{ThinDevice, ThinSpec};
 

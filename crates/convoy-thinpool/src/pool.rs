@@ -2,10 +2,11 @@
 
 use crate::control::{BackingDevice, Control, ControlError, DeviceInfo, DeviceNumber};
 use crate::error::Error;
+use crate::guard::Unguarded;
 use crate::metadata_snapshot::Turn;
 use crate::names::{DmName, pool_name, pool_uuid, thin_of};
 use crate::status::{Mode, PoolStatus};
-use crate::suspension;
+use crate::suspension::{self, HOLD_LIMIT, Watch};
 use crate::table::{PoolTable, ThinTable};
 use convoy_names::PoolName;
 use convoy_units::{DataBlockSize, DevId, Sectors, TransactionId};
@@ -100,6 +101,8 @@ pub struct Pool {
     pub(crate) turn: Turn,
     /// Which thin devices are active: the kernel would let one be active twice.
     pub(crate) active: Mutex<BTreeMap<DevId, Uuid>>,
+    /// Who resumes an origin if we cannot.
+    pub(crate) watch: Watch,
 }
 
 impl std::fmt::Debug for Pool {
@@ -138,6 +141,10 @@ impl Pool {
             number: info.number,
             turn: Turn::default(),
             active: Mutex::default(),
+            watch: Watch {
+                guard: Arc::new(Unguarded),
+                limit: HOLD_LIMIT,
+            },
         };
         let active = pool.read_active()?;
         *pool.active.lock().unwrap_or_else(PoisonError::into_inner) = active;

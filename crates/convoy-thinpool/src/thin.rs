@@ -91,7 +91,7 @@ impl Pool {
             .load(&name, &[line], info.read_only)
             .map_err(Error::control(format!("resizing {name}")))?;
         // The resume inside swaps the table in; without the suspend it would do so under IO in flight.
-        let ((), held) = self.while_suspended(uuid, || Ok(()))?;
+        let held = self.swap_suspended(uuid)?;
         tracing::debug!(device = %name, ?held, size = size.0, "resized");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The devices under a pool: those that were given, or loop devices over files of ours.
 
 use crate::error::{Doing, Error};
+use crate::failpoints::Steps;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
 use convoy_thinpool::{blockdev, loopdev};
@@ -20,7 +21,7 @@ pub(super) struct Devices {
 
 /// Makes the sparse files of a new loop-backed pool. Ones that exist are left as they are: they are this
 /// pool's, from a start that was cut short, and are checked like any device.
-pub(super) fn make_loop_files(record: &catalog::Pool) -> Result<(), Error> {
+pub(super) fn make_loop_files(record: &catalog::Pool, steps: &Steps) -> Result<(), Error> {
     for (file, size) in [
         (&record.data, record.data_size),
         (&record.metadata, record.metadata_size),
@@ -28,7 +29,9 @@ pub(super) fn make_loop_files(record: &catalog::Pool) -> Result<(), Error> {
         match (file.exists(), record.initialised) {
             (true, _) => (),
             (false, false) => {
-                loopdev::create_file(file, size).doing(|| format!("making {}", file.display()))?;
+                steps.run("loop.file", || {
+                    loopdev::create_file(file, size).doing(|| format!("making {}", file.display()))
+                })?;
             }
             (false, true) => {
                 let what = format!("the pool's file {} is gone", file.display());
@@ -66,7 +69,7 @@ pub(super) fn device_size(path: &Path) -> Result<Bytes, Error> {
     blockdev::size(path).doing(|| format!("asking for the size of {}", path.display()))
 }
 
-pub(super) fn open_devices(record: &catalog::Pool) -> Result<Devices, Error> {
+pub(super) fn open_devices(record: &catalog::Pool, steps: &Steps) -> Result<Devices, Error> {
     if !record.loop_backed {
         return Ok(Devices {
             data: record.data.clone(),
@@ -74,8 +77,9 @@ pub(super) fn open_devices(record: &catalog::Pool) -> Result<Devices, Error> {
         });
     }
     let attach = |file: &Path| -> Result<PathBuf, Error> {
-        let attached = loopdev::attach(file)
-            .doing(|| format!("attaching {} as a loop device", file.display()))?;
+        let attached = steps.run("loop.attach", || {
+            loopdev::attach(file).doing(|| format!("attaching {} as a loop device", file.display()))
+        })?;
         Ok(attached.node)
     };
     Ok(Devices {

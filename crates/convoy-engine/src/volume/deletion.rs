@@ -83,7 +83,10 @@ impl Engine {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .remove(&volume.uuid);
-        self.remove_mount_point(volume.uuid);
+        self.steps.run("rmdir", || {
+            self.remove_mount_point(volume.uuid);
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -158,7 +161,7 @@ impl Engine {
             .pool
             .activate_thin(&spec)
             .doing(|| "bringing it up")
-            .and_then(|device| discard(&device, spec.size));
+            .and_then(|device| self.steps.run("discard", || discard(&device, spec.size)));
         let down = self
             .pool
             .deactivate_thin(spec.uuid)

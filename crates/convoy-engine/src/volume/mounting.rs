@@ -59,8 +59,10 @@ impl Engine {
             return Ok(());
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
-        convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
-            .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
+        self.steps.run("mount", || {
+            convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
+                .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
+        })
     }
 
     /// Refuses to mount a volume at a second place.
@@ -109,7 +111,7 @@ impl Engine {
     ) -> Result<PathBuf, Error> {
         let Some(asked) = asked else {
             let own = self.root.mount_point(volume.uuid);
-            make_directory(&own)?;
+            self.steps.run("mkdir", || make_directory(&own))?;
             return Ok(own);
         };
         let unusable = |why: &dyn std::fmt::Display| {
@@ -156,12 +158,14 @@ impl Engine {
                 return Ok(());
             };
             // Not mounted any more: somebody else was quicker, and the table is read again.
-            let _either_way = convoy_mount::unmount(&target, device).doing(|| {
-                format!(
-                    "unmounting volume {} from {}",
-                    volume.name,
-                    target.display()
-                )
+            let _either_way = self.steps.run("umount", || {
+                convoy_mount::unmount(&target, device).doing(|| {
+                    format!(
+                        "unmounting volume {} from {}",
+                        volume.name,
+                        target.display()
+                    )
+                })
             })?;
         }
     }

@@ -230,6 +230,12 @@ impl State {
         })
     }
 
+    pub(super) fn info_by_uuid(&self, uuid: &DmUuid) -> Option<DeviceInfo> {
+        let mut devices = self.devices.iter();
+        let (name, _) = devices.find(|(_, device)| device.uuid == *uuid)?;
+        self.info(name)
+    }
+
     /// How many tables refer to this device.
     fn users_of(&self, number: DeviceNumber) -> u32 {
         let tables = self

@@ -1,0 +1,86 @@
+//! The catalog, with every change of it a step (`failpoints`): reading passes through.
+
+use crate::failpoints::Steps;
+use convoy_catalog::{Catalog, Change, Error, Intent, NewIntent};
+use convoy_units::DevId;
+use std::ops::Deref;
+use uuid::Uuid;
+
+/// The catalog of an engine.
+pub(crate) struct Ledger {
+    catalog: Catalog,
+    steps: Steps,
+}
+
+impl Ledger {
+    pub(crate) fn new(catalog: Catalog, steps: Steps) -> Self {
+        Self { catalog, steps }
+    }
+
+    /// [`Catalog::apply`].
+    pub(crate) fn apply(&self, changes: &[Change]) -> Result<(), Error> {
+        let Some(first) = changes.first() else {
+            return Ok(());
+        };
+        self.step(named(first), || self.catalog.apply(changes))
+    }
+
+    /// [`Catalog::allocate_dev_id`].
+    pub(crate) fn allocate_dev_id(&self, pool: Uuid) -> Result<DevId, Error> {
+        self.step("catalog.device-id", || self.catalog.allocate_dev_id(pool))
+    }
+
+    /// [`Catalog::begin`].
+    pub(crate) fn begin(&self, intent: &NewIntent, changes: &[Change]) -> Result<Intent, Error> {
+        self.step("catalog.intent", || self.catalog.begin(intent, changes))
+    }
+
+    /// [`Catalog::complete`].
+    pub(crate) fn complete(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
+        self.step("catalog.complete", || {
+            self.catalog.complete(intent, changes)
+        })
+    }
+
+    /// [`Catalog::abandon`].
+    pub(crate) fn abandon(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
+        self.step("catalog.abandon", || self.catalog.abandon(intent, changes))
+    }
+
+    fn step<T>(&self, step: &str, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let failed = |why| Error::Refused {
+            what: step.to_owned(),
+            why,
+        };
+        self.steps.around(step, failed, act)
+    }
+}
+
+impl Deref for Ledger {
+    type Target = Catalog;
+
+    fn deref(&self) -> &Catalog {
+        &self.catalog
+    }
+}
+
+fn named(change: &Change) -> &'static str {
+    match change {
+        Change::PutPool(_) => "catalog.put-pool",
+        Change::RemovePool(_) => "catalog.remove-pool",
+        Change::SetTransaction { .. } => "catalog.set-transaction",
+        Change::PutVolume(_) => "catalog.put-volume",
+        Change::RemoveVolume(_) => "catalog.remove-volume",
+        Change::PutSnapshot(_) => "catalog.put-snapshot",
+        Change::RemoveSnapshot(_) => "catalog.remove-snapshot",
+        Change::PutMount(_) => "catalog.put-mount",
+        Change::RemoveMount(_) => "catalog.remove-mount",
+        Change::PutDestination(_) => "catalog.put-destination",
+        Change::RemoveDestination(_) => "catalog.remove-destination",
+        Change::PutBackup(_) => "catalog.put-backup",
+        Change::RemoveBackup(_) => "catalog.remove-backup",
+        Change::PutPin(_) => "catalog.put-pin",
+        Change::RemovePins { .. } => "catalog.remove-pins",
+        _ => "catalog.change",
+    }
+}
