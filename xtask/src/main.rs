@@ -9,6 +9,7 @@
     reason = "a chore talks to a person"
 )]
 
+mod bench;
 mod debs;
 mod demo;
 mod lab;
@@ -44,6 +45,11 @@ const CHORES: &[Chore] = &[
         run: lab::main,
     },
     Chore {
+        name: "bench",
+        about: "ours beside Debian's tools, measured",
+        run: bench::main,
+    },
+    Chore {
         name: "tidy",
         about: "check layers, code map, file headers, licences",
         run: tidy::main,
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
         Ok(words) => words,
         Err(word) => return usage(&format!("not valid UTF-8: {}", word.display())),
     };
-    if let Some(code) = lab::hidden(&words) {
+    if let Some(code) = lab::hidden(&words).or_else(|| bench::hidden(&words)) {
         return code;
     }
     let Some((name, rest)) = words.split_first() else {
