@@ -88,7 +88,7 @@ pub(crate) fn held_root<S: BlockSource>(source: &S) -> Result<MetadataBlock, Fai
 }
 
 /// Block 0 of a pool that may be committing: a block caught half-written is read again.
-fn live_superblock<S: BlockSource>(source: &S) -> Result<Superblock, Error> {
+pub(crate) fn live_superblock<S: BlockSource>(source: &S) -> Result<Superblock, Error> {
     let mut found = read_superblock(source);
     for _ in 1..TRIES {
         if found.is_ok() {

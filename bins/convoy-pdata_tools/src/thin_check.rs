@@ -18,6 +18,7 @@ const MAX_FINDINGS: usize = 1000;
 #[derive(Debug, Parser)]
 #[command(
     name = "thin_check",
+    after_help = reference::EXIT,
     version = reference::VERSION, disable_version_flag = true,
     term_width = 100,
     infer_long_args = true,
@@ -106,7 +107,7 @@ fn examine(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> R
     // Until here nobody could have taken the device into use.
     drop(claim);
     if !arguments.quiet {
-        tell(&report, out, err)?;
+        tell(&report, &source, out, err)?;
     }
     match report.worst() {
         None => Ok(()),
@@ -134,13 +135,21 @@ fn refused(arguments: &Arguments) -> Option<Failure> {
     })
 }
 
-/// The reference tool's two lines on stdout, and what is wrong on stderr.
-fn tell(report: &CheckReport, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), Failure> {
-    writeln!(out, "TRANSACTION_ID={}", report.transaction_id)?;
-    let free = report
-        .metadata_blocks
-        .saturating_sub(report.metadata_blocks_used);
-    writeln!(out, "METADATA_FREE_BLOCKS={free}")?;
+/// The reference tool's two lines on stdout, unless block 0 cannot be trusted; and what is wrong on stderr.
+fn tell(
+    report: &CheckReport,
+    source: &FileSource,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<(), Failure> {
+    if let Ok(superblock) = input::live_superblock(source) {
+        let all = superblock.nr_metadata_blocks.unwrap_or(0);
+        let used = superblock.allocated_metadata_blocks.unwrap_or(0);
+        writeln!(out, "TRANSACTION_ID={}", report.transaction_id)?;
+        writeln!(out, "METADATA_FREE_BLOCKS={}", all.saturating_sub(used))?;
+        // The answer is due whatever the exit status.
+        out.flush()?;
+    }
     // Nobody at stderr changes nothing of the exit status.
     drop(complain(report, err));
     Ok(())

@@ -10,6 +10,14 @@ use convoy_thin_metadata::Superblock;
 use convoy_units::{DevId, ThinRange};
 use std::io::{self, Write};
 
+/// What `--help` adds to `-h`.
+const LONG: &str = "\
+JSON: {\"superblock\": {\"time\", \"transaction\", \"flags\", \"data_block_size\" (sectors of 512 bytes),
+\"nr_data_blocks\", \"metadata_snap\"}, \"left\", \"right\", \"ranges\": [{\"kind\", \"begin\", \"length\"}],
+\"end\": {\"ranges\", \"blocks\"}}. Numbers are integers; what is not known is null.
+
+Exit status: 0 for success, 1 for anything else.";
+
 /// Compare the mappings of two thin devices of one pool.
 ///
 /// Of each block of the two devices it tells whether it is mapped on the left side only, on the right side only, on both
@@ -18,6 +26,8 @@ use std::io::{self, Write};
 #[derive(Debug, Parser)]
 #[command(
     name = "thin_delta",
+    after_help = reference::EXIT,
+    after_long_help = LONG,
     version = reference::VERSION, disable_version_flag = true,
     term_width = 100,
     infer_long_args = true,

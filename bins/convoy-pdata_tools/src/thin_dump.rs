@@ -13,12 +13,23 @@ use convoy_units::DevId;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+/// What `--help` adds to `-h`.
+const LONG: &str = "\
+JSON: {\"superblock\": {\"time\", \"transaction\", \"flags\", \"data_block_size\", \"nr_data_blocks\",
+\"metadata_snap\"}, \"devices\": [{\"dev_id\", \"mapped_blocks\", \"transaction\", \"creation_time\", \"snap_time\",
+\"mappings\": [{\"origin_begin\", \"data_begin\", \"length\", \"time\"}]}], \"end\": {\"devices\", \"mappings\"}}.
+Numbers are integers; what is not known is null.
+
+Exit status: 0 for success, 1 for anything else.";
+
 /// Print the devices of a pool and their mappings.
 ///
 /// Positions and lengths are in data blocks of the pool, `data_block_size` is in sectors of 512 bytes.
 #[derive(Debug, Parser)]
 #[command(
     name = "thin_dump",
+    after_help = reference::EXIT,
+    after_long_help = LONG,
     version = reference::VERSION, disable_version_flag = true,
     term_width = 100,
     infer_long_args = true,

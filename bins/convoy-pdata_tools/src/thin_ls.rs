@@ -17,6 +17,7 @@ use std::io::Write;
 #[derive(Debug, Parser)]
 #[command(
     name = "thin_ls",
+    after_help = reference::EXIT,
     version = reference::VERSION, disable_version_flag = true,
     term_width = 100,
     infer_long_args = true,

@@ -63,5 +63,6 @@ fn figures_are_whole_or_have_two_decimals_or_an_exponent() {
     prints(411_152_384, "t", "3.74e-04");
     prints(411_152_384, "E", "4.11e-10");
     prints(5 * 4096, "K", "20.48");
+    prints(73 * 4096, "K", "2.99e+02");
     prints(0, "Y", "0");
 }
