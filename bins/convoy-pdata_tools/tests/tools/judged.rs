@@ -118,7 +118,7 @@ fn what_both_refuse() {
 #[test]
 fn random_histories() {
     let mut runner = TestRunner::deterministic();
-    for round in 0..16 {
+    for round in 0..12 {
         let fanout = [3, 6, 12, 252][round % 4];
         let mut pool = PoolModel::new(20_000, fanout);
         let steps = history(30, 600).new_tree(&mut runner).unwrap().current();
@@ -179,7 +179,7 @@ fn tool_made_metadata_with_one_data_block_at_several_times() {
 #[test]
 fn verdicts_of_a_check() {
     let mut runner = TestRunner::deterministic();
-    for round in 0..8 {
+    for round in 0..4 {
         let mut pool = PoolModel::new(3_000, [6, 252][round % 2]);
         let steps = history(30, 600).new_tree(&mut runner).unwrap().current();
         play(&mut pool, &steps, 600);

@@ -2,7 +2,9 @@
 
 use crate::world::{FIXTURE, answer, folder, ours, write};
 use convoy_testkit::thin::{BlockType, Image, ImageOptions, PoolModel};
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Every form of answer, and what its end holds and nothing before it does.
@@ -108,16 +110,20 @@ fn a_mapping_too_few() {
 /// Each block of a small image in turn: the answer is refused, or it is the right one.
 #[test]
 fn any_damaged_block_leaves_the_answer_right_or_unfinished() {
-    let image = std::fs::read(FIXTURE).unwrap();
     let folder = folder();
     let path = folder.path().join("metadata");
+    let blocks = std::fs::copy(FIXTURE, &path).unwrap() / 4096;
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let flip = |block: u64| {
+        let (mut byte, offset) = ([0], block * 4096 + 100);
+        file.read_exact_at(&mut byte, offset).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], offset).unwrap();
+    };
     let mut refused = 0;
     for (line, end) in ANSWERS {
         let right = answer(line, Path::new(FIXTURE));
-        for block in 0..image.len() / 4096 {
-            let mut bytes = image.clone();
-            bytes[block * 4096 + 100] ^= 4;
-            std::fs::write(&path, &bytes).unwrap();
+        for block in 0..blocks {
+            flip(block);
             let ran = ours(line, &path);
             if ran.status == 0 {
                 assert_eq!(ran.stdout, right, "{line}, block {block}");
@@ -126,6 +132,7 @@ fn any_damaged_block_leaves_the_answer_right_or_unfinished() {
                 assert_eq!(ours("thin_check -q @", &path).status, 1, "block {block}");
                 refused += 1;
             }
+            flip(block);
         }
     }
     // Superblock, device tree, details and the leaves of three devices at the least.
@@ -160,7 +167,7 @@ fn an_answer_cut_off_anywhere_is_a_failure() {
     for (line, _) in ANSWERS {
         let length = answer(line, Path::new(FIXTURE)).len();
         for error in [io::ErrorKind::StorageFull, io::ErrorKind::BrokenPipe] {
-            for room in (0..length).step_by(7).chain([length - 1]) {
+            for room in (0..length).step_by(41).chain([length - 1]) {
                 let mut out = Limited {
                     room,
                     error,
