@@ -1,9 +1,9 @@
 //! A backup reads exactly the blocks that changed, by the kernel's own count, and restores every byte.
 
-use crate::world::{World, digest, name, volume, write_device};
-use convoy_engine::{CreateVolume, Engine, Event, Observer, Operation, Phase};
-use convoy_names::{SnapshotName, VolumeName};
-use convoy_tests::disk::DiskStat;
+use crate::verbs::{name, restore, snapshot, volume};
+use crate::world::{World, write_device};
+use convoy_engine::{Engine, Event, Observer, Operation, Phase};
+use convoy_tests::disk::{Direct, DiskStat, digest};
 use convoy_tests::noise::noise;
 use convoy_thinpool::blockdev;
 use convoy_units::{ByteRange, Bytes};
@@ -62,13 +62,6 @@ fn closure(blocks: &[u64], block: u64) -> u64 {
         .sum()
 }
 
-fn snapshot(engine: &Engine, text: &str) {
-    let (volume, snapshot) = (name::<VolumeName>("v"), name::<SnapshotName>(text));
-    engine
-        .create_snapshot(&volume, Some(&snapshot), &Operation::silent())
-        .unwrap();
-}
-
 fn check(test: &str, sectors: &str) {
     let world = World::new(test);
     let engine = world.open(&[("dm.thinpoolblocksize", sectors)]);
@@ -84,7 +77,7 @@ fn check(test: &str, sectors: &str) {
     for n in 0..24 {
         put(n, n);
     }
-    snapshot(&engine, "one");
+    snapshot(&engine, "v", "one");
     back_up(&engine, "one", &world.dest());
 
     let changed = [3, 10, 11, 20];
@@ -102,7 +95,7 @@ fn check(test: &str, sectors: &str) {
     blockdev::discard(&made.device, range).unwrap();
     let freed = before - mapped();
     assert_eq!(freed, if block.is_power_of_two() { block } else { 0 });
-    snapshot(&engine, "two");
+    snapshot(&engine, "v", "two");
     let (counted, said, url) = back_up(&engine, "two", &world.dest());
     // A discarded block that fills whole chunks is a hole that need not be read; where it shares a chunk
     // with others, that chunk is read.
@@ -123,19 +116,11 @@ fn check(test: &str, sectors: &str) {
     assert_eq!(said, expected, "bytes the summary says were read");
 
     // The same again: nothing changed, nothing is read.
-    snapshot(&engine, "three");
+    snapshot(&engine, "v", "three");
     let (counted, said, _) = back_up(&engine, "three", &world.dest());
     assert_eq!((counted, said), (0, 0));
 
-    let request = CreateVolume {
-        name: Some(name("back")),
-        backup: Some(url),
-        ..CreateVolume::default()
-    };
-    let back = engine
-        .create_volume(&request, &Operation::silent())
-        .unwrap()
-        .into_inner();
+    let back = restore(&engine, "back", &url);
     assert_eq!(digest(&made.device), digest(&back.device));
     engine.stop().unwrap();
 }
@@ -158,25 +143,21 @@ fn with_blocks_of_192_kib_exactly_their_chunks_are_read() {
 /// The count would notice: a reader that goes through the page cache reads ahead.
 #[test]
 fn one_block_more_would_be_noticed() {
-    let world = World::new("noticed");
-    let engine = world.open(&[]);
+    let (_, engine) = World::opened("noticed");
     let made = volume(&engine, "v", Bytes(SIZE));
     let before = DiskStat::of(&made.device).read;
-    let direct = blockdev::open_direct(&made.device).unwrap();
-    let mut buffer = vec![0; (2 << 20) + 4096];
-    let aligned = buffer.as_ptr().align_offset(4096);
-    direct
-        .read_exact_at(&mut buffer[aligned..aligned + (2 << 20)], 8 << 20)
-        .unwrap();
+    let mut direct = Direct::open(&made.device, 2 << 20);
+    direct.read(8 << 20, 2 << 20);
     assert_eq!(
         DiskStat::of(&made.device).read - before,
         2 << 20,
         "a direct read counts what it asks for"
     );
     let buffered = File::open(&made.device).unwrap();
+    let mut buffer = vec![0; 64 << 10];
     for at in 0..32 {
         buffered
-            .read_exact_at(&mut buffer[..65536], (16 << 20) + at * 65536)
+            .read_exact_at(&mut buffer, (16 << 20) + at * (64 << 10))
             .unwrap();
     }
     let read = DiskStat::of(&made.device).read - before - (2 << 20);

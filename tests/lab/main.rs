@@ -11,6 +11,10 @@ mod diff;
 #[cfg(test)]
 mod exact;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod mount;
 #[cfg(test)]
 mod pdata_tools;
@@ -22,6 +26,8 @@ mod pool_rules;
 mod recovery;
 #[cfg(test)]
 mod signatures;
+#[cfg(test)]
+mod verbs;
 #[cfg(test)]
 mod volumes;
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! File systems on thin volumes of a real kernel: what they map, who holds them, what is mounted where.
 
-use crate::pool::{METADATA, control, run, spec, thin};
+use crate::pool::{fresh_pool, thin};
+use crate::world::World as Scratch;
 use convoy_fault::{Fault, Kind};
 use convoy_mount::{
     Checked, Error, Filesystem, MakeOptions, MountOptions, Unmounted, check_filesystem, holders,
     make_filesystem, mount, mounted_at, sync_filesystem, targets_of, unmount,
 };
-use convoy_thinpool::{Pool, ThinDevice, ThinStatus, blockdev};
+use convoy_tests::command::tool as run;
+use convoy_thinpool::{Pool, ThinDevice, ThinStatus};
 use convoy_units::{Bytes, DevId};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A pool with one volume, taken down again at the end of a test that passes.
 struct World {
+    dir: PathBuf,
     pool: Pool,
     device: ThinDevice,
     target: PathBuf,
@@ -26,13 +29,14 @@ fn volume() -> Uuid {
 
 impl World {
     fn new(n: u128, size: Bytes) -> Self {
-        blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-        let pool = Pool::activate(control(), &spec(n)).unwrap();
+        let dir = Scratch::new(&format!("mount-{n}")).dir;
+        let target = dir.join("a place");
+        std::fs::create_dir(&target).unwrap();
+        let pool = fresh_pool(n);
         pool.create_thin(DevId::new(1).unwrap()).unwrap();
         let device = pool.activate_thin(&thin(1, size)).unwrap();
-        let target = PathBuf::from(format!("/run/lab-mount-{n} with space"));
-        std::fs::create_dir_all(&target).unwrap();
         Self {
+            dir,
             pool,
             device,
             target,
@@ -118,7 +122,7 @@ fn mount_truth_is_the_kernels() {
     let longer = PathBuf::from(format!("{}0", world.target.display()));
     std::fs::create_dir(&longer).unwrap();
     assert_eq!(mounted_at(&longer).unwrap(), None);
-    let through_link = PathBuf::from("/run/lab-link");
+    let through_link = world.dir.join("link");
     std::os::unix::fs::symlink(&world.target, &through_link).unwrap();
     assert!(mounted_at(&through_link).unwrap().is_some());
     let other = mount(
@@ -187,7 +191,11 @@ fn a_mount_in_another_namespace_is_named() {
         .args(["--mount", "--propagation", "private", "sleep", "600"])
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_secs(2));
+    let begin = Instant::now();
+    while convoy_tests::command::runs(other.id()) != "sleep" {
+        assert!(begin.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(10));
+    }
     unmount(&world.target, world.number()).unwrap();
     let found = holders(world.number());
     assert!(
@@ -219,7 +227,7 @@ fn a_snapshot_of_a_mounted_volume_is_consistent_and_the_volume_goes_on() {
     let device = world.pool.activate_thin(&thin(2, Bytes::gib(1))).unwrap();
     let checked = check_filesystem(&device.node, Filesystem::Ext4).unwrap();
     assert!(matches!(checked, Checked::Clean | Checked::Repaired));
-    let beside = PathBuf::from("/run/lab-beside");
+    let beside = world.dir.join("beside");
     std::fs::create_dir(&beside).unwrap();
     let options = MountOptions {
         read_only: true,
@@ -235,7 +243,7 @@ fn a_snapshot_of_a_mounted_volume_is_consistent_and_the_volume_goes_on() {
     let beside_number = (device.number.major, device.number.minor);
     unmount(&beside, beside_number).unwrap();
     // metadata_csum_seed: a clone gets its own UUID at once.
-    run("tune2fs", &["-U", "random", device.node.to_str().unwrap()]).unwrap();
+    run("tune2fs", &["-U", "random", device.node.to_str().unwrap()]);
     world.pool.deactivate_thin(Uuid::from_u128(2)).unwrap();
     unmount(&world.target, world.number()).unwrap();
     std::fs::remove_dir(&beside).unwrap();

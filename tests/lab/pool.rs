@@ -1,7 +1,9 @@
 //! Thin pools on a real kernel: the conformance suite, signatures, loop devices, hold times.
 
-use anyhow::{Context, Result};
-use convoy_thinpool::conformance::{self, World};
+use crate::world::{World, sweep};
+use convoy_tests::command::{run as ran, tool as run};
+use convoy_tests::disk::disks;
+use convoy_thinpool::conformance;
 use convoy_thinpool::{
     Control, KernelControl, Mode, Pool, PoolSpec, ThinSpec, blockdev, loopdev, signature,
 };
@@ -13,10 +15,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The lab's scratch disks: metadata, data, and one for a file system with state.
-pub(crate) const METADATA: &str = "/dev/ubda";
-pub(crate) const DATA: &str = "/dev/ubdb";
-const STATE: &str = "/dev/ubdc";
+/// The scratch disk that is a pool's metadata device. (The first is under the test's world.)
+fn metadata() -> PathBuf {
+    disks()[1].clone()
+}
+
+/// The scratch disk that is its data device.
+fn data() -> PathBuf {
+    disks()[2].clone()
+}
+
+/// A pool that was never there before, on two disks; nothing is left of the test before.
+pub(crate) fn fresh_pool(n: u128) -> Pool {
+    blank();
+    Pool::activate(control(), &spec(n)).unwrap()
+}
+
+/// Nothing is left of the test before, and the metadata device is blank.
+fn blank() {
+    sweep();
+    blockdev::zero_first_block(&metadata()).unwrap();
+}
 
 pub(crate) fn control() -> Arc<dyn Control> {
     Arc::new(KernelControl::open().expect("a kernel with device-mapper, as root"))
@@ -26,8 +45,8 @@ pub(crate) fn spec(n: u128) -> PoolSpec {
     PoolSpec {
         name: format!("lab-{n}").parse().unwrap(),
         uuid: Uuid::from_u128(n),
-        metadata: METADATA.into(),
-        data: DATA.into(),
+        metadata: metadata(),
+        data: data(),
         block_size: DataBlockSize::DEFAULT,
         low_water: 16,
         error_if_no_space: true,
@@ -43,41 +62,20 @@ pub(crate) fn thin(n: u64, size: Bytes) -> ThinSpec {
     }
 }
 
-pub(crate) fn run(program: &str, args: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(args)
-        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .output()
-        .with_context(|| program.to_owned())?;
-    anyhow::ensure!(output.status.success(), "{program} {args:?}: {output:?}");
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// A file system to keep state on: the guest's own root cannot do direct IO.
-pub(crate) fn state_folder() -> PathBuf {
-    let folder = PathBuf::from("/run/lab-state");
-    if !folder.exists() {
-        std::fs::create_dir(&folder).unwrap();
-        run("mke2fs", &["-q", "-F", "-t", "ext4", STATE]).unwrap();
-        run("mount", &[STATE, "/run/lab-state"]).unwrap();
-    }
-    folder
-}
-
 #[test]
 fn the_kernel_obeys_the_suite() {
-    conformance::run(&World {
+    blank();
+    conformance::run(&conformance::World {
         control: control(),
-        metadata: METADATA.into(),
-        data: DATA.into(),
-        blank: Box::new(|| blockdev::zero_first_block(Path::new(METADATA)).unwrap()),
+        metadata: metadata(),
+        data: data(),
+        blank: Box::new(|| blockdev::zero_first_block(&metadata()).unwrap()),
     });
 }
 
 #[test]
 fn nodes_are_there_with_and_without_udev_and_named_for_people() {
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    let pool = Pool::activate(control(), &spec(1)).unwrap();
+    let pool = fresh_pool(1);
     pool.create_thin(DevId::new(1).unwrap()).unwrap();
     let device = pool.activate_thin(&thin(1, Bytes::mib(100))).unwrap();
     assert_eq!(blockdev::number_of(&device.node).unwrap(), device.number);
@@ -91,7 +89,7 @@ fn nodes_are_there_with_and_without_udev_and_named_for_people() {
     assert_eq!(blockdev::number_of(&by_name).unwrap(), device.number);
     // A node that another device left behind is not trusted.
     std::fs::remove_file(&device.node).unwrap();
-    run("mknod", &[device.node.to_str().unwrap(), "b", "98", "0"]).unwrap();
+    run("mknod", &[device.node.to_str().unwrap(), "b", "98", "0"]);
     let again = pool.thin(Uuid::from_u128(1)).unwrap().unwrap();
     assert_eq!(blockdev::number_of(&again.node).unwrap(), device.number);
     pool.deactivate_thin(Uuid::from_u128(1)).unwrap();
@@ -105,34 +103,34 @@ fn nodes_are_there_with_and_without_udev_and_named_for_people() {
 #[test]
 fn devices_that_carry_something_are_refused() {
     let carries = |expected: &str| {
-        let found = signature::probe(Path::new(STATE)).unwrap();
+        let found = signature::probe(&disks()[0]).unwrap();
         let what = found.map(|signature| signature.what);
         assert!(
             what.as_ref().is_some_and(|what| what.contains(expected)),
             "{expected}: {what:?}"
         );
     };
-    state_folder();
+    World::new("signatures");
     carries("in use");
     // The pool's own devices while it is up, and its metadata after.
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    let pool = Pool::activate(control(), &spec(2)).unwrap();
-    for device in [METADATA, DATA] {
-        let what = signature::probe(Path::new(device)).unwrap().unwrap().what;
-        assert!(what.contains("in use"), "{device}: {what}");
+    let pool = fresh_pool(2);
+    for device in [metadata(), data()] {
+        let what = signature::probe(&device).unwrap().unwrap().what;
+        assert!(what.contains("in use"), "{}: {what}", device.display());
     }
     pool.deactivate().unwrap();
-    let what = signature::probe(Path::new(METADATA)).unwrap().unwrap().what;
+    let what = signature::probe(&metadata()).unwrap().unwrap().what;
     assert!(what.contains("thin pool"), "{what}");
-    signature::require_blank_metadata(Path::new(METADATA)).unwrap_err();
-    assert!(signature::is_thin_metadata(Path::new(METADATA)).unwrap());
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    signature::require_blank_metadata(Path::new(METADATA)).unwrap();
+    signature::require_blank_metadata(&metadata()).unwrap_err();
+    assert!(signature::is_thin_metadata(&metadata()).unwrap());
+    blockdev::zero_first_block(&metadata()).unwrap();
+    signature::require_blank_metadata(&metadata()).unwrap();
 }
 
 #[test]
 fn a_file_is_found_again_on_its_loop_device() {
-    let folder = state_folder();
+    let world = World::new("loops");
+    let folder = &world.dir;
     let (file, moved) = (folder.join("loop-data"), folder.join("loop-moved"));
     loopdev::create_file(&file, Bytes::gib(1)).unwrap();
     assert_eq!(loopdev::find(&file).unwrap(), None);
@@ -157,7 +155,8 @@ fn a_file_is_found_again_on_its_loop_device() {
 
 #[test]
 fn discarding_gives_the_space_back_down_to_the_file() {
-    let folder = state_folder();
+    let world = World::new("discards");
+    let folder = &world.dir;
     let files = [folder.join("pool-metadata"), folder.join("pool-data")];
     loopdev::create_file(&files[0], Bytes::mib(16)).unwrap();
     loopdev::create_file(&files[1], Bytes::gib(1)).unwrap();
@@ -176,13 +175,12 @@ fn discarding_gives_the_space_back_down_to_the_file() {
     run(
         "dd",
         &["if=/dev/urandom", &of, "bs=1M", "count=32", "conv=fsync"],
-    )
-    .unwrap();
+    );
     let used = || pool.status().unwrap().usage().unwrap().data.used;
     assert_eq!(used(), 16);
     let blocks = || {
         use std::os::unix::fs::MetadataExt;
-        run("sync", &[]).unwrap();
+        nix::unistd::sync();
         std::fs::metadata(&files[1]).unwrap().blocks() * 512
     };
     assert!(blocks() >= 32 << 20);
@@ -210,8 +208,7 @@ fn discarding_gives_the_space_back_down_to_the_file() {
 
 #[test]
 fn another_tenants_old_data_reads_as_zeros() {
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    let pool = Pool::activate(control(), &spec(4)).unwrap();
+    let pool = fresh_pool(4);
     let write = |node: &Path, bytes: &str| {
         let of = format!("of={}", node.display());
         run(
@@ -223,8 +220,7 @@ fn another_tenants_old_data_reads_as_zeros() {
                 "count=1",
                 "conv=fsync",
             ],
-        )
-        .unwrap();
+        );
     };
     for n in [1, 2] {
         pool.create_thin(DevId::new(n).unwrap()).unwrap();
@@ -241,11 +237,7 @@ fn another_tenants_old_data_reads_as_zeros() {
                     ),
                 ],
             );
-            assert_eq!(
-                bytes.unwrap().trim(),
-                "0",
-                "the rest of a new block is zero"
-            );
+            assert_eq!(bytes.trim(), "0", "the rest of a new block is zero");
         }
         pool.deactivate_thin(Uuid::from_u128(u128::from(n)))
             .unwrap();
@@ -256,8 +248,7 @@ fn another_tenants_old_data_reads_as_zeros() {
 
 #[test]
 fn writes_are_held_shortly_by_a_snapshot() {
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    let pool = Pool::activate(control(), &spec(5)).unwrap();
+    let pool = fresh_pool(5);
     pool.create_thin(DevId::new(1).unwrap()).unwrap();
     let device = pool.activate_thin(&thin(1, Bytes::gib(2))).unwrap();
     let stop = AtomicBool::new(false);
@@ -275,8 +266,7 @@ fn writes_are_held_shortly_by_a_snapshot() {
                         "count=400",
                         "oflag=direct",
                     ],
-                )
-                .unwrap();
+                );
             }
         });
         let begin = Instant::now();
@@ -307,7 +297,7 @@ fn writes_are_held_shortly_by_a_snapshot() {
 
 #[test]
 fn a_full_pool_says_so_and_gets_well_by_deletion() {
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    blank();
     let control = control();
     // A pool of 32 blocks on a linear slice of the data disk.
     run(
@@ -316,10 +306,9 @@ fn a_full_pool_says_so_and_gets_well_by_deletion() {
             "create",
             "lab-slice",
             "--table",
-            &format!("0 131072 linear {DATA} 0"),
+            &format!("0 131072 linear {} 0", data().display()),
         ],
-    )
-    .unwrap();
+    );
     let small = PoolSpec {
         data: "/dev/mapper/lab-slice".into(),
         ..spec(6)
@@ -328,11 +317,8 @@ fn a_full_pool_says_so_and_gets_well_by_deletion() {
     pool.create_thin(DevId::new(1).unwrap()).unwrap();
     let device = pool.activate_thin(&thin(1, Bytes::gib(1))).unwrap();
     let of = format!("of={}", device.node.display());
-    run(
-        "dd",
-        &["if=/dev/urandom", &of, "bs=1M", "count=100", "oflag=direct"],
-    )
-    .unwrap_err();
+    let words = ["if=/dev/urandom", &of, "bs=1M", "count=100", "oflag=direct"];
+    assert_ne!(ran(Command::new("dd").args(words)).code, Some(0));
     let usage = pool.status().unwrap().usage().unwrap().clone();
     assert_eq!(usage.mode, Mode::OutOfDataSpace);
     assert_eq!((usage.data.used, usage.data.total), (32, 32));
@@ -340,21 +326,19 @@ fn a_full_pool_says_so_and_gets_well_by_deletion() {
     pool.delete(DevId::new(1).unwrap()).unwrap();
     assert_eq!(pool.status().unwrap().usage().unwrap().mode, Mode::Writable);
     pool.deactivate().unwrap();
-    run("dmsetup", &["remove", "lab-slice"]).unwrap();
+    run("dmsetup", &["remove", "lab-slice"]);
 }
 
 #[test]
 fn a_shrunken_thin_device_keeps_its_blocks() {
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
-    let pool = Pool::activate(control(), &spec(7)).unwrap();
+    let pool = fresh_pool(7);
     pool.create_thin(DevId::new(1).unwrap()).unwrap();
     let device = pool.activate_thin(&thin(1, Bytes::mib(64))).unwrap();
     let of = format!("of={}", device.node.display());
     run(
         "dd",
         &["if=/dev/urandom", &of, "bs=1M", "count=16", "oflag=direct"],
-    )
-    .unwrap();
+    );
     pool.resize_thin(Uuid::from_u128(1), Sectors(4096)).unwrap();
     assert_eq!(blockdev::size(&device.node).unwrap(), Bytes::mib(2));
     let status = pool.thin_status(Uuid::from_u128(1)).unwrap();
@@ -378,7 +362,7 @@ fn a_udev_that_never_answers_hangs_nobody() {
     }
     std::fs::create_dir_all("/run/udev").unwrap();
     std::fs::write(socket, "").unwrap();
-    blockdev::zero_first_block(Path::new(METADATA)).unwrap();
+    blank();
     let begin = Instant::now();
     let pool = Pool::activate(control(), &spec(8)).unwrap();
     for n in 1..4 {

@@ -1,12 +1,11 @@
 //! A clean world for one test: a root directory on ext4 on a scratch disk, and nothing left of the test
 //! before.
 
+use crate::verbs::refusal;
 use convoy_catalog::Catalog;
-use convoy_engine::{Config, Engine, Operation, SnapshotInfo, VolumeInfo, pool_options};
-use convoy_fault::{Fault, Kind};
-use convoy_names::VolumeName;
-use convoy_tests::command::{tool as run, word};
-use convoy_tests::disk::disks;
+use convoy_engine::{Config, Engine, pool_options};
+use convoy_fault::Kind;
+use convoy_tests::disk::{Direct, disks, mount_scratch};
 use convoy_tests::mapper;
 use convoy_units::Bytes;
 use std::fs;
@@ -27,14 +26,7 @@ impl World {
     /// Cleans up after whatever ran before, and makes an empty folder.
     pub(crate) fn new(test: &str) -> Self {
         sweep();
-        if convoy_mount::mounted_at(Path::new(SCRATCH))
-            .unwrap()
-            .is_none()
-        {
-            fs::create_dir_all(SCRATCH).unwrap();
-            run("mkfs.ext4", &["-q", "-F", word(&disks()[0])]);
-            run("mount", &[word(&disks()[0]), SCRATCH]);
-        }
+        mount_scratch(&disks()[0], Path::new(SCRATCH));
         for old in fs::read_dir(SCRATCH).unwrap() {
             let old = old.unwrap().path();
             if old.file_name().is_some_and(|name| name != "lost+found") {
@@ -44,6 +36,21 @@ impl World {
         let dir = Path::new(SCRATCH).join(test);
         fs::create_dir(&dir).unwrap();
         fs::create_dir(dir.join("backups")).unwrap();
+        Self { dir }
+    }
+
+    /// A clean world with an engine that has just made its pool over loop files.
+    #[track_caller]
+    pub(crate) fn opened(test: &str) -> (Self, Engine) {
+        let world = Self::new(test);
+        let engine = world.open(&[]);
+        (world, engine)
+    }
+
+    /// A second host's world inside this one: a root of its own, on the same machine.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let dir = self.path(name);
+        fs::create_dir(&dir).unwrap();
         Self { dir }
     }
 
@@ -60,6 +67,16 @@ impl World {
     /// A destination that exists.
     pub(crate) fn dest(&self) -> String {
         format!("vfs://{}", self.path("backups").display())
+    }
+
+    /// The packs of the repository at the destination, largest first.
+    pub(crate) fn packs(&self) -> Vec<PathBuf> {
+        let folders = fs::read_dir(self.path("backups/convoy-repository/packs")).unwrap();
+        let folders = folders.map(|folder| folder.unwrap().path());
+        let packs = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+        let mut packs: Vec<PathBuf> = packs.map(|pack| pack.unwrap().path()).collect();
+        packs.sort_by_key(|pack| std::cmp::Reverse(fs::metadata(pack).unwrap().len()));
+        packs
     }
 
     /// What to open an engine with, driver options as on the command line.
@@ -101,66 +118,18 @@ impl World {
     }
 }
 
+/// Lets loop devices go.
+#[track_caller]
+pub(crate) fn detach(devices: &[&str]) {
+    for device in devices {
+        convoy_thinpool::loopdev::detach(Path::new(device)).unwrap();
+    }
+}
+
 /// Attaches a file as a loop device.
 pub(crate) fn attach(file: &Path) -> String {
-    let file = file.to_str().unwrap();
-    run("losetup", &["--find", "--show", "--direct-io=on", file])
-        .trim()
-        .to_owned()
-}
-
-/// The kind and all the words of a failure.
-#[track_caller]
-pub(crate) fn refusal<T>(result: Result<T, convoy_engine::Error>) -> (Kind, String) {
-    let Err(error) = result else {
-        panic!("it was not refused")
-    };
-    let hint = error
-        .hint()
-        .map(|hint| format!(" [{hint}]"))
-        .unwrap_or_default();
-    (error.kind(), convoy_fault::chain(&error) + &hint)
-}
-
-/// A snapshot.
-#[track_caller]
-pub(crate) fn snapshot(engine: &Engine, volume: &str, snapshot: &str) -> SnapshotInfo {
-    let (volume, snapshot) = (name::<VolumeName>(volume), name(snapshot));
-    match engine.create_snapshot(&volume, Some(&snapshot), &Operation::silent()) {
-        Ok(created) => created.into_inner(),
-        Err(error) => panic!("{}", convoy_fault::chain(&error)),
-    }
-}
-
-/// A volume, mounted at its own place under the root; where.
-#[track_caller]
-pub(crate) fn mount(engine: &Engine, volume: &str) -> PathBuf {
-    match engine.mount_volume(&name(volume), None, &Operation::silent()) {
-        Ok(volume) => volume.mountpoint.unwrap(),
-        Err(error) => panic!("{}", convoy_fault::chain(&error)),
-    }
-}
-
-/// A name in a test.
-pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
-where
-    T::Err: std::fmt::Debug,
-{
-    text.parse().unwrap()
-}
-
-/// A volume, with its filesystem.
-#[track_caller]
-pub(crate) fn volume(engine: &Engine, volume: &str, size: Bytes) -> VolumeInfo {
-    let request = convoy_engine::CreateVolume {
-        name: Some(name::<VolumeName>(volume)),
-        size: Some(size),
-        ..convoy_engine::CreateVolume::default()
-    };
-    match engine.create_volume(&request, &Operation::silent()) {
-        Ok(created) => created.into_inner(),
-        Err(error) => panic!("{}", convoy_fault::chain(&error)),
-    }
+    let attached = convoy_thinpool::loopdev::attach(file).unwrap();
+    attached.node.to_str().unwrap().to_owned()
 }
 
 /// Writes bytes to a device, durably.
@@ -171,11 +140,17 @@ pub(crate) fn write_device(device: &Path, offset: u64, bytes: &[u8]) {
     file.sync_all().unwrap();
 }
 
+/// Reads bytes of a device, past the page cache; offset and length are whole pages.
+#[track_caller]
+pub(crate) fn read_device(device: &Path, offset: u64, len: usize) -> Vec<u8> {
+    Direct::open(device, len).read(offset, len).to_vec()
+}
+
 /// Damages a file: no byte of its middle half stays what it was. (A single byte may be one that no
 /// reader needs: zstd's frames have unused bits.)
 #[track_caller]
 pub(crate) fn damage(file: &Path) {
-    run("chmod", &["u+w", file.to_str().unwrap()]);
+    make_writable(file);
     let mut bytes = fs::read(file).unwrap();
     let quarter = bytes.len() / 4;
     for byte in &mut bytes[quarter..3 * quarter] {
@@ -184,43 +159,10 @@ pub(crate) fn damage(file: &Path) {
     fs::write(file, bytes).unwrap();
 }
 
-/// What stands for all bytes of a device or file.
-#[track_caller]
-pub(crate) fn digest(path: &Path) -> String {
-    run("sha256sum", &[path.to_str().unwrap()])[..64].to_owned()
-}
-
-/// The number of a device-mapper device, as tables name it.
-pub(crate) fn dm_number(name: &str) -> String {
-    let columns = [
-        "info",
-        "--columns",
-        "--noheadings",
-        "--separator",
-        ":",
-        "-o",
-        "major,minor",
-        name,
-    ];
-    run("dmsetup", &columns).trim().to_owned()
-}
-
-/// Thin devices that the pool has, by the kernel's own listing through Debian's tools.
-pub(crate) fn thin_ids(engine: &Engine) -> Vec<String> {
-    let pool = engine.info().unwrap().pool.name;
-    let message = |text: &str| run("dmsetup", &["message", pool.as_str(), "0", text]);
-    message("reserve_metadata_snap");
-    let metadata = run("dmsetup", &["table", pool.as_str()]);
-    let number = metadata.split_whitespace().nth(3).unwrap().to_owned();
-    let node = fs::canonicalize(format!("/dev/block/{number}")).unwrap_or_else(|_| {
-        PathBuf::from(format!("/dev/loop{}", number.split(':').nth(1).unwrap()))
-    });
-    let listed = run(
-        "thin_ls",
-        &["--no-headers", "-m", "-o", "DEV", node.to_str().unwrap()],
-    );
-    message("release_metadata_snap");
-    listed.split_whitespace().map(str::to_owned).collect()
+/// Lets a file be written that was stored to be read only.
+pub(crate) fn make_writable(file: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(file, mode).unwrap();
 }
 
 /// What a reboot takes down: mounts below the scratch folder, device-mapper devices, loop devices.
@@ -228,6 +170,6 @@ pub(crate) fn sweep() {
     mapper::unmount_below(Path::new(ROOT));
     mapper::sweep(Path::new(SCRATCH));
     if convoy_mount::mounted_at(Path::new(ROOT)).unwrap().is_some() {
-        run("umount", &[ROOT]);
+        nix::mount::umount(ROOT).unwrap();
     }
 }

@@ -100,6 +100,12 @@ pub fn tool(program: &str, words: &[&str]) -> String {
     run(Command::new(program).args(words)).ok().to_owned()
 }
 
+/// The name of the program that a process runs now (`comm` of proc(5)); none when it is gone.
+pub fn runs(pid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.unwrap_or_default().trim_end().to_owned()
+}
+
 /// A path as a word of a command line.
 ///
 /// # Panics
@@ -125,6 +131,12 @@ mod tests {
     #[should_panic(expected = "what it said")]
     fn a_failure_shows_what_was_said() {
         tool("sh", &["-c", "echo what it said >&2; exit 3"]);
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_program() {
+        assert!(!runs(std::process::id()).is_empty());
+        assert_eq!(runs(u32::MAX), "");
     }
 
     #[test]

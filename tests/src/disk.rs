@@ -1,11 +1,20 @@
 //! The scratch disks of a guest, filesystems on them, and what the kernel counts of a device.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use convoy_thinpool::blockdev;
 
 use crate::command::{tool, word};
 
-/// The scratch disks, each of several GiB, holding whatever the test before left.
+/// The scratch disks, three of several GiB, holding whatever the test before left.
+///
+/// # Panics
+///
+/// Outside `cargo xtask test`.
+#[track_caller]
 pub fn disks() -> Vec<PathBuf> {
     let named = std::env::var("CONVOY_DISKS").unwrap_or_default();
     let named: Vec<PathBuf> = named
@@ -13,52 +22,112 @@ pub fn disks() -> Vec<PathBuf> {
         .filter(|disk| !disk.is_empty())
         .map(PathBuf::from)
         .collect();
-    if named.is_empty() {
-        ["a", "b", "c"]
-            .map(|x| format!("/dev/ubd{x}").into())
-            .into()
-    } else {
-        named
+    assert!(
+        named.len() >= 3,
+        "run by `cargo xtask test`, which names three disks in CONVOY_DISKS"
+    );
+    named
+}
+
+/// Makes an ext4 on a disk and mounts it, unless something is mounted there already.
+///
+/// # Panics
+///
+/// When that fails, for instance since the disk is in use.
+#[track_caller]
+pub fn mount_scratch(disk: &Path, place: &Path) {
+    let mounted = convoy_mount::mounted_at(place).expect("the mount table can be read");
+    if mounted.is_some() {
+        return;
     }
+    std::fs::create_dir_all(place).expect("a mount point can be made");
+    // Few inodes, and no work left for the background: this is made for every guest.
+    let words = ["-q", "-F", "-N", "16384", "-E", "nodiscard", word(disk)];
+    tool("mkfs.ext4", &words);
+    tool("mount", &["-o", "noinit_itable", word(disk), word(place)]);
 }
 
-/// A fresh ext4 on a disk, mounted until dropped.
+/// Reads a device, or a file where its filesystem can, past the page cache: what is on the disk, fast.
 #[derive(Debug)]
-pub struct Scratch {
-    place: PathBuf,
+pub struct Direct {
+    file: File,
+    memory: Vec<u8>,
+    begin: usize,
 }
 
-impl Scratch {
-    /// Formats `disk` and mounts it at `place`.
+impl Direct {
+    /// What offsets, lengths and addresses are multiples of.
+    const ALIGNMENT: usize = 4096;
+
+    /// Opens it for reads of up to `most` bytes.
     ///
     /// # Panics
     ///
-    /// When that fails, for instance since the disk is in use.
+    /// When it cannot be opened so.
     #[track_caller]
-    pub fn mount(disk: &Path, place: &Path) -> Self {
-        std::fs::create_dir_all(place).expect("a mount point can be made");
-        tool("mkfs.ext4", &["-q", "-F", "-E", "nodiscard", word(disk)]);
-        tool("mount", &[word(disk), word(place)]);
+    pub fn open(path: &Path, most: usize) -> Self {
+        let file = blockdev::open_direct(path);
+        assert!(
+            file.is_ok(),
+            "{} cannot be opened: {file:?}",
+            path.display()
+        );
+        let memory = vec![0; most + Self::ALIGNMENT];
         Self {
-            place: place.to_owned(),
+            file: file.expect("checked in the line above"),
+            begin: memory.as_ptr().align_offset(Self::ALIGNMENT),
+            memory,
         }
     }
 
-    /// A path on it.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.place.join(name)
+    /// Exactly these bytes; offset and length are multiples of 4096.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be read, or are more than was announced.
+    #[track_caller]
+    pub fn read(&mut self, offset: u64, len: usize) -> &[u8] {
+        let bytes = self.memory.get_mut(self.begin..self.begin + len);
+        let bytes = bytes.expect("no more is read than was announced");
+        self.file
+            .read_exact_at(bytes, offset)
+            .expect("the device can be read");
+        bytes
+    }
+
+    fn len(&mut self) -> u64 {
+        self.file
+            .seek(SeekFrom::End(0))
+            .expect("a device has a size")
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // A test that fails half-way may leave it busy: the mount goes when its last user does.
-        crate::command::run(
-            std::process::Command::new("umount")
-                .arg("-l")
-                .arg(&self.place),
-        );
+/// What stands for all bytes of a device, or of a file of whole pages: BLAKE3 in hexadecimal.
+///
+/// # Panics
+///
+/// When it cannot be read past the page cache.
+#[track_caller]
+pub fn digest(path: &Path) -> String {
+    digest_of_first(path, u64::MAX)
+}
+
+/// What stands for the first `most` bytes, or all if there are fewer.
+///
+/// # Panics
+///
+/// As [`digest`].
+#[track_caller]
+pub fn digest_of_first(path: &Path, most: u64) -> String {
+    const PIECE: usize = 512 << 10;
+    let mut device = Direct::open(path, PIECE);
+    let end = device.len().min(most);
+    let mut hasher = blake3::Hasher::new();
+    for at in (0..end).step_by(PIECE) {
+        let len = usize::try_from(end - at).map_or(PIECE, |left| left.min(PIECE));
+        hasher.update(device.read(at, len));
     }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The kernel's counters of one block device since it came up.

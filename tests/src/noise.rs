@@ -7,18 +7,19 @@ use std::path::Path;
 /// How much of a file is made at a time.
 const PIECE: usize = 1 << 20;
 
-/// Bytes that no compressor shortens (splitmix64).
+/// Bytes that no compressor shortens.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-    }
-    bytes.truncate(len);
+    let mut bytes = vec![0; len];
+    fill(seed, &mut bytes);
     bytes
+}
+
+/// Fills memory with the noise of this seed: BLAKE3's endless output, which is made fast even where the
+/// tests themselves are not optimised.
+pub fn fill(seed: u64, bytes: &mut [u8]) {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(bytes);
 }
 
 /// Bytes that compress to about a fifth, as text and logs do: lines of words chosen by the seed.

@@ -1,0 +1,96 @@
+//! Space: taken, given back, used up.
+
+use crate::verbs::{
+    SIZE, delete_snapshot, delete_volume, name, refusal, silent, snapshot, volume, volume_request,
+};
+use crate::world::{World, write_device};
+use convoy_fault::Kind;
+use convoy_tests::noise::noise;
+use convoy_units::Bytes;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Deletion inside the pool alone would leave the blocks in the file under it for ever.
+#[test]
+fn deletion_gives_the_space_back() {
+    let (_, engine) = World::opened("space");
+    let file = engine.info().unwrap().pool.data_device;
+    let taken = || {
+        nix::unistd::sync();
+        fs::metadata(&file).unwrap().blocks() * 512
+    };
+    let empty = taken();
+    let made = volume(&engine, "v", SIZE);
+    write_device(&made.device, 40 << 20, &noise(1, 16 << 20));
+    snapshot(&engine, "v", "s");
+    // The snapshot keeps the blocks it had, the volume has others.
+    write_device(&made.device, 40 << 20, &noise(2, 8 << 20));
+    let full = taken();
+    assert!(full >= empty + (24 << 20), "{empty} {full}");
+    delete_snapshot(&engine, "s");
+    let less = taken();
+    assert!(less <= full - (8 << 20), "{full} {less}");
+    snapshot(&engine, "v", "s2");
+    write_device(&made.device, 40 << 20, &noise(3, 4 << 20));
+    delete_volume(&engine, "v");
+    let end = taken();
+    println!(
+        "data file: {empty} empty, {full} full, {less} without the snapshot, {end} at the end"
+    );
+    assert!(end <= empty + (4 << 20), "{empty} {end}");
+    let pool = engine.info().unwrap().pool;
+    assert_eq!(pool.data_used, Bytes(0));
+    assert!(
+        engine.snapshots(None).unwrap().is_empty(),
+        "its snapshots went with it"
+    );
+    engine.stop().unwrap();
+}
+
+/// A full pool must say so at once, and let itself be emptied: a verb that hangs until the kernel gives up
+/// takes the whole host with it.
+#[test]
+fn a_full_pool_refuses_new_things_and_is_emptied_by_deletion() {
+    let world = World::new("pool-full");
+    let (data, metadata) = (
+        world.disk("data", Bytes::mib(64)),
+        world.disk("metadata", Bytes::mib(8)),
+    );
+    let engine = world.open(&[("dm.datadev", &data), ("dm.metadatadev", &metadata)]);
+    let made = volume(&engine, "v", Bytes::mib(256));
+    // Writers wait for more space for this long, then their writes fail.
+    let patience = "/sys/module/dm_thin_pool/parameters/no_space_timeout";
+    let before = fs::read_to_string(patience).unwrap();
+    fs::write(patience, "2").unwrap();
+    let of = format!("of={}", made.device.display());
+    let words = ["if=/dev/zero", &of, "bs=1M", "count=128", "oflag=direct"];
+    let writer = Command::new("dd")
+        .args(words)
+        .stderr(Stdio::null())
+        .status();
+    assert!(!writer.unwrap().success(), "the pool holds half of it");
+    fs::write(patience, before).unwrap();
+    let begin = Instant::now();
+    assert_eq!(engine.info().unwrap().pool.mode, "out_of_data_space");
+    let request = volume_request("w", SIZE);
+    let transaction = engine.info().unwrap().pool.transaction;
+    for (kind, words) in [
+        refusal(engine.create_volume(&request, &silent())),
+        refusal(engine.create_snapshot(&name("v"), Some(&name("s")), &silent())),
+    ] {
+        assert_eq!(kind, Kind::PoolFull, "{words}");
+    }
+    assert_eq!(engine.info().unwrap().pool.transaction, transaction);
+    assert_eq!(engine.volumes().unwrap().len(), 1);
+    delete_volume(&engine, "v");
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(engine.info().unwrap().pool.mode, "rw");
+    engine.create_volume(&request, &silent()).unwrap();
+    engine.stop().unwrap();
+}
