@@ -29,6 +29,12 @@ pub struct Snapshot {
     /// How long writes to the volume were held while it was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_microseconds: Option<u64>,
+    /// Size of the data blocks that it maps, shared or not; where the pool's metadata was asked and could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referenced: Option<u64>,
+    /// Size of the data blocks that nothing else maps: what deleting it would give back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<u64>,
     /// Free text of the user.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

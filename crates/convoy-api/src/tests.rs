@@ -41,6 +41,8 @@ fn snapshot() -> Snapshot {
         size: 1 << 30,
         created: "2026-11-22T09:00:00.5Z".parse().unwrap(),
         hold_microseconds: Some(1500),
+        referenced: Some(47_185_920),
+        exclusive: Some(1_048_576),
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
     }
 }

@@ -15,7 +15,6 @@ use convoy_objectstore::{BackupUrl, Location};
 use convoy_repository::{
     BackupFacts, BackupRecord, PoolFacts, Repository, SnapshotFacts, VolumeRecord,
 };
-use convoy_thin_metadata::{FileSource, View};
 use convoy_units::Bytes;
 use std::time::Instant;
 use uuid::Uuid;
@@ -159,27 +158,17 @@ impl Engine {
         Ok(None)
     }
 
-    /// Which blocks changed, read from a metadata snapshot that is held for just this.
+    /// Which blocks changed.
     fn compare(
         &self,
         snapshot: &catalog::Snapshot,
         base: Option<&Base>,
     ) -> Result<ChangeList, Error> {
-        let held = self
-            .pool
-            .reserve_metadata_snapshot()
-            .doing(|| "reserving a snapshot of the pool's metadata")?;
         let base_id = base.map(|base| base.snapshot.dev_id);
-        let changes = FileSource::open(held.metadata_device())
-            .and_then(|source| View::held(source, held.root()))
-            .doing(|| "reading the pool's metadata")
-            .and_then(|view| {
-                convoy_blockdiff::changes(&view, base_id, snapshot.dev_id)
-                    .doing(|| format!("finding what changed in snapshot {}", snapshot.name))
-            });
-        held.release()
-            .doing(|| "releasing the snapshot of the pool's metadata")?;
-        changes
+        self.read_metadata(|view| {
+            convoy_blockdiff::changes(view, base_id, snapshot.dev_id)
+                .doing(|| format!("finding what changed in snapshot {}", snapshot.name))
+        })
     }
 
     /// Reads, stores and publishes the changed blocks.

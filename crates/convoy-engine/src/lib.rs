@@ -17,8 +17,9 @@ mod engine;
 mod error;
 mod failpoints;
 mod flush;
-pub mod guard;
 mod ledger;
+mod metadata;
+pub mod guard;
 mod model;
 mod operation;
 mod options;
@@ -37,7 +38,7 @@ pub use engine::Engine;
 pub use error::Error;
 pub use model::{
     BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
-    PoolInfo, Problem, SnapshotInfo, Verification, VolumeInfo, VolumeState,
+    PoolInfo, Problem, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,
 };
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};

@@ -152,6 +152,15 @@ pub struct SnapshotInfo {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What a snapshot takes up of the pool at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotUsage {
+    /// Bytes of data blocks that it maps, shared or not.
+    pub referenced: Bytes,
+    /// Bytes of data blocks that nothing else in the pool maps: what deleting it would give back.
+    pub exclusive: Bytes,
+}
+
 /// What to make a volume of.
 #[derive(Debug, Clone, Default)]
 pub struct CreateVolume {

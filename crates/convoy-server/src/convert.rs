@@ -90,7 +90,21 @@ pub(crate) fn snapshot(snapshot: engine::SnapshotInfo) -> api::Snapshot {
         size: snapshot.size.0,
         created: snapshot.created,
         hold_microseconds: snapshot.hold.map(|hold| clamp(hold.as_micros())),
+        referenced: None,
+        exclusive: None,
         labels: snapshot.labels,
+    }
+}
+
+/// The same, with what it takes up.
+pub(crate) fn measured_snapshot(
+    info: engine::SnapshotInfo,
+    usage: Option<&engine::SnapshotUsage>,
+) -> api::Snapshot {
+    api::Snapshot {
+        referenced: usage.map(|usage| usage.referenced.0),
+        exclusive: usage.map(|usage| usage.exclusive.0),
+        ..snapshot(info)
     }
 }
 

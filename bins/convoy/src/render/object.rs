@@ -181,6 +181,8 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Value {
         "Size": snapshot.size,
         "Created": snapshot.created,
         "HoldMicroseconds": snapshot.hold_microseconds,
+        "ReferencedSize": snapshot.referenced,
+        "ExclusiveSize": snapshot.exclusive,
         "Labels": snapshot.labels,
     })
 }

@@ -135,9 +135,7 @@ pub(crate) fn volume_table(volumes: &[Volume], width: u16) -> String {
         vec![
             volume.name.clone(),
             Bytes(volume.size).to_string(),
-            volume
-                .mapped
-                .map_or_else(|| "?".to_owned(), |mapped| Bytes(mapped).to_string()),
+            known(volume.mapped),
             volume.filesystem.clone(),
             volume.snapshots.len().to_string(),
             volume.state.clone(),
@@ -160,6 +158,8 @@ pub(crate) fn snapshot_table(snapshots: &[Snapshot], width: u16) -> String {
         name("SNAPSHOT"),
         name("VOLUME"),
         number("SIZE"),
+        number("MAPPED"),
+        number("EXCLUSIVE"),
         optional("TAKEN (UTC)"),
         Column {
             heading: "HELD",
@@ -172,6 +172,8 @@ pub(crate) fn snapshot_table(snapshots: &[Snapshot], width: u16) -> String {
             snapshot.name.clone(),
             snapshot.volume_name.clone(),
             Bytes(snapshot.size).to_string(),
+            known(snapshot.referenced),
+            known(snapshot.exclusive),
             short(snapshot.created),
             snapshot
                 .hold_microseconds
@@ -179,6 +181,11 @@ pub(crate) fn snapshot_table(snapshots: &[Snapshot], width: u16) -> String {
         ]
     };
     fitted(columns, snapshots.iter().map(row).collect(), width)
+}
+
+/// An amount of bytes that the pool may not have been able to tell.
+fn known(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "?".to_owned(), |bytes| Bytes(bytes).to_string())
 }
 
 /// How long writes waited.

@@ -72,6 +72,8 @@ pub(crate) fn snapshot_of(volume: &str, name: &str) -> Snapshot {
         size: 10 << 30,
         created: "2026-11-22T09:00:00Z".parse().unwrap(),
         hold_microseconds: Some(2300),
+        referenced: Some(45 << 20),
+        exclusive: Some(1 << 20),
         labels: BTreeMap::new(),
     }
 }

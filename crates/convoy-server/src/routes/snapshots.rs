@@ -10,9 +10,11 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use convoy_api::{CreateSnapshot, Done, Snapshots, SnapshotsOf, paths};
-use convoy_engine::Operation;
+use convoy_engine::{Engine, Operation, SnapshotInfo, SnapshotUsage};
 use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
+use std::collections::BTreeMap;
 use tracing::field::display;
+use uuid::Uuid;
 
 pub(super) fn routes() -> Router<Doors> {
     Router::new()
@@ -30,7 +32,7 @@ async fn list(
     let engine = doors.engine;
     let verb = move |_: &Operation<'_>| {
         let snapshots = engine.snapshots(volume.as_ref())?;
-        let snapshots = snapshots.into_iter().map(convert::snapshot).collect();
+        let snapshots = measured(&engine, snapshots);
         Ok::<_, convoy_engine::Error>(Snapshots { snapshots })
     };
     Ok(doors.verbs.whole(call, span, verb).await)
@@ -47,9 +49,34 @@ async fn inspect(
     doors
         .verbs
         .whole(call, span, move |_| {
-            engine.snapshot(&name).map(convert::snapshot)
+            let snapshot = engine.snapshot(&name)?;
+            let usage = usage(&engine, std::slice::from_ref(&snapshot));
+            let usage = usage.get(&snapshot.uuid);
+            Ok::<_, convoy_engine::Error>(convert::measured_snapshot(snapshot, usage))
         })
         .await
+}
+
+fn measured(engine: &Engine, snapshots: Vec<SnapshotInfo>) -> Vec<convoy_api::Snapshot> {
+    let usage = usage(engine, &snapshots);
+    snapshots
+        .into_iter()
+        .map(|snapshot| {
+            let usage = usage.get(&snapshot.uuid);
+            convert::measured_snapshot(snapshot, usage)
+        })
+        .collect()
+}
+
+/// What they take up, as far as the pool can tell: a pool that cannot must not hide its snapshots.
+fn usage(engine: &Engine, snapshots: &[SnapshotInfo]) -> BTreeMap<Uuid, SnapshotUsage> {
+    engine.snapshot_usage(snapshots).unwrap_or_else(|error| {
+        tracing::warn!(
+            "what snapshots take up is not known: {}",
+            convoy_fault::chain(&error)
+        );
+        BTreeMap::new()
+    })
 }
 
 async fn create(
