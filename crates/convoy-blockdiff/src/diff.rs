@@ -18,12 +18,12 @@ pub struct Options {
 
 /// What a whole difference took, and the proof that it was whole: [`Diff::finish`] alone makes one.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0639
 /// // Nobody else can: not from its fields,
 /// let summary = convoy_blockdiff::Summary { nodes_read: 0, subtrees_shared: 0, entries_read: 0, time_mismatches: 0 };
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// // nor from nothing.
 /// let summary = convoy_blockdiff::Summary::default();
 /// ```

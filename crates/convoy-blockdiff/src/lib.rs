@@ -22,6 +22,22 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! The same sharing tells what deleting a snapshot would free ([`usage()`]): one pass over the pool's
+//! nodes, for as many snapshots as are asked about.
+//!
+//! ```
+//! use convoy_blockdiff::usage;
+//! use convoy_thin_metadata::{MemorySource, View};
+//!
+//! let image = include_bytes!("../../convoy-thin-metadata/tests/fixtures/kernel-6.1.img").to_vec();
+//! let view = View::live(MemorySource::new(image))?;
+//! for device in usage(&view, None)? {
+//!     println!("device {} maps {}, {} alone", device.dev_id, device.mapped, device.exclusive);
+//!     assert!(device.exclusive <= device.mapped);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod changes;
 mod delta;
