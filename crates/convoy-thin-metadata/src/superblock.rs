@@ -65,6 +65,10 @@ pub struct SpaceMapRoot {
 
 /// What block 0 is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a pool has one superblock, read a few times"
+)]
 pub enum SuperblockState {
     /// All 4096 bytes are zero: the kernel would make a new pool here.
     Zeroed,

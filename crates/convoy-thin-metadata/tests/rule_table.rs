@@ -1,7 +1,6 @@
 //! The table of rules in `docs/formats/thin-metadata.md` names every rule there is, and tests that exist.
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
     reason = "a test stops at the first thing that is not as it should be"
 )]
 

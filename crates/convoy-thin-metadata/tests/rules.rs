@@ -591,6 +591,30 @@ fn a_truncated_device_is_refused() {
     );
 }
 
+/// A device larger than any pool can use does not make more blocks of it believable.
+#[test]
+fn more_blocks_than_a_pool_can_use_are_refused() {
+    struct Vast(MemorySource);
+    impl BlockSource for Vast {
+        fn nr_blocks(&self) -> u64 {
+            10_000_000
+        }
+        fn read(&self, block: MetadataBlock, into: &mut [u8; 4096]) -> std::io::Result<()> {
+            self.0.read(block, into)
+        }
+    }
+    let mut image = world().image;
+    for (blocks, refused) in [(4_161_600, false), (4_161_601, true)] {
+        image.poke_u64(0, BlockType::Superblock, 192, blocks);
+        let view = View::live(Vast(MemorySource::new(image.bytes.clone())));
+        let told = matches!(
+            view,
+            Err(Error::Damaged(Damage { rule: Rule::Field { found, .. }, .. })) if found == blocks
+        );
+        assert_eq!(told, refused);
+    }
+}
+
 #[test]
 fn newer_formats_are_refused() {
     for (offset, word) in [(40, 3), (360, 1)] {

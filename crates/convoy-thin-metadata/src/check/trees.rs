@@ -326,9 +326,10 @@ impl<'s, S: BlockSource> Trees<'s, S> {
                 rule,
                 Rule::KeyRange { .. } | Rule::Height { .. } | Rule::TooDeep
             );
-            summary.state = match misplaced && !summary.retried {
-                true => State::Misplaced,
-                false => State::Damaged,
+            summary.state = if misplaced && !summary.retried {
+                State::Misplaced
+            } else {
+                State::Damaged
             };
             summary.retried = true;
         }

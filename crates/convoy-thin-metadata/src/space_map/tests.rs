@@ -141,6 +141,28 @@ fn broken_space_maps() {
         |rule| matches!(rule, Rule::CountStray { block, count: 5, .. } if block == shared),
     );
     broken(
+        Space::Metadata,
+        |image| image.remember(Counted::Metadata, 0, 4),
+        |rule| {
+            matches!(
+                rule,
+                Rule::CountStray {
+                    block: 0,
+                    count: 4,
+                    ..
+                }
+            )
+        },
+    );
+    broken(
+        Space::Metadata,
+        |image| {
+            image.forget(Counted::Metadata, shared);
+            image.remember(Counted::Metadata, shared, 2);
+        },
+        |rule| matches!(rule, Rule::CountStray { block, count: 2, .. } if block == shared),
+    );
+    broken(
         Space::Data,
         |image| image.remember(Counted::Data, 20_000, 3),
         |rule| {

@@ -116,6 +116,42 @@ fn a_metadata_snapshot_alone_and_a_superblock_alone() {
     assert_eq!(counting.reads(), 1);
 }
 
+/// A pool that commits while it is checked: what was read is no one state.
+#[test]
+fn a_pool_in_use_is_noticed() {
+    struct Turning {
+        before: MemorySource,
+        after: MemorySource,
+        reads: AtomicU64,
+    }
+    impl BlockSource for Turning {
+        fn nr_blocks(&self) -> u64 {
+            self.before.nr_blocks()
+        }
+        fn read(&self, block: MetadataBlock, into: &mut Block) -> io::Result<()> {
+            match self.reads.fetch_add(1, Ordering::Relaxed) {
+                0..5 => self.before.read(block, into),
+                _ => self.after.read(block, into),
+            }
+        }
+    }
+    let mut pool = pool();
+    let source =
+        |pool: &PoolModel| MemorySource::new(pool.image(ImageOptions::fitting(pool)).bytes);
+    let before = source(&pool);
+    pool.transaction += 1;
+    let turning = Turning {
+        before,
+        after: source(&pool),
+        reads: AtomicU64::new(0),
+    };
+    let error = check(&turning, &CheckOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, convoy_thin_metadata::Error::Changed),
+        "{error}"
+    );
+}
+
 #[test]
 fn without_mappings_no_mapping_node_is_read() {
     let image = image();

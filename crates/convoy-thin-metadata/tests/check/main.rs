@@ -1,10 +1,8 @@
 //! `check` against worlds whose truth is known: healthy ones, ones with a planted error, and broken ones.
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test stops at the first thing that is not as it should be"
 )]
@@ -41,7 +39,8 @@ fn checked(image: &Image) -> CheckReport {
 }
 
 fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|line| format!("{line}\n")).collect()
+    let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    lines.join("\n")
 }
 
 /// A pool with a tree of 4 levels, a snapshot that shares most of it, one that shares all, and a metadata snapshot

@@ -95,7 +95,7 @@ fn neighbours_with_the_same_error_are_one_finding() {
         }
     ));
     let expected = format!(
-        "non-fatal: thin metadata is damaged in the data space map's bitmaps, block {}: data blocks 1800 to 1899 have a reference count of 1 and 0 users\n",
+        "non-fatal: thin metadata is damaged in the data space map's bitmaps, block {}: data blocks 1800 to 1899 have a reference count of 1 and 0 users",
         image.bitmap_of(Planted::Data, 1800)
     );
     assert_eq!(lines(&report.findings), expected);

@@ -33,6 +33,8 @@ fn leaf_of(pool: &PoolModel, device: u32) -> u64 {
     *pool.levels(device).last().unwrap().first().unwrap()
 }
 
+type Harm = fn(&mut Image, u64);
+
 #[test]
 fn one_block_in_two_structures() {
     let image = image();
@@ -41,7 +43,7 @@ fn one_block_in_two_structures() {
     let details = image.details_root;
     let devices = image.devices_root;
     // Each is reached as what it is first, or as what it is not.
-    let cases: [(u64, Tree, fn(&mut Image, u64)); 4] = [
+    let cases: [(u64, Tree, Harm); 4] = [
         (details, Tree::Mappings(id(6)), |i, block| {
             let last = i.peek_u32(i.devices_root, 16) as usize - 1;
             i.point(i.devices_root, last, block);
