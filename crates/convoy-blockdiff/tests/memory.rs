@@ -47,10 +47,9 @@ fn check(question: &dyn Fn(&View<FileSource>), bytes_a_node: u64) {
     let many = image(&large, 1_500_000).nodes_apart;
     let (before, after) = (peak(&small, question), peak(&large, question));
     let (grown, nodes) = (after.saturating_sub(before), many - few);
-    println!("{before} bytes, then {after}: {} a node", grown / nodes);
     assert!(
         grown <= nodes * bytes_a_node + (1 << 20),
-        "{grown} bytes more for {nodes} nodes more"
+        "{grown} bytes more for {nodes} nodes more, after {before}"
     );
     assert!(after <= 32 << 20, "{after} bytes at the peak");
 }
