@@ -34,7 +34,7 @@ pub struct Usage {
 ///
 /// Every node of the mapping trees is read once, however many devices share it, and a second time on the way down to
 /// the first leaf of each tree whose root no earlier tree contains; finding the roots takes one path of the
-/// device tree for each device. Memory: about 60 bytes a node, a bit for each metadata block, and for each
+/// device tree for each device. Memory: about 100 bytes a node, a bit for each metadata block, and for each
 /// data block 1 byte if at most 253 devices are asked about, 2 up to 65 533, 4 beyond, in pages of 4096 blocks
 /// that come into being when the first of their blocks is found mapped: never more than the size
 /// of the data device in blocks, rounded up, times that width.
