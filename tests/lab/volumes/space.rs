@@ -94,3 +94,40 @@ fn a_full_pool_refuses_new_things_and_is_emptied_by_deletion() {
     engine.create_volume(&request, &silent()).unwrap();
     engine.stop().unwrap();
 }
+
+/// Snapshots share what nobody wrote to since; only what each has alone comes back by deleting it.
+#[test]
+fn what_a_snapshot_has_alone_is_told_and_is_what_its_deletion_gives_back() {
+    let (_, engine) = World::opened("alone");
+    let made = volume(&engine, "v", SIZE);
+    write_device(&made.device, 40 << 20, &noise(1, 8 << 20));
+    let mapped = engine.volume(&name("v")).unwrap().mapped.unwrap();
+    let first = snapshot(&engine, "v", "first");
+    write_device(&made.device, 40 << 20, &noise(2, 4 << 20));
+    let second = snapshot(&engine, "v", "second");
+
+    let told = engine
+        .snapshot_usage(&[first.clone(), second.clone()])
+        .unwrap();
+    let (of_first, of_second) = (told[&first.uuid], told[&second.uuid]);
+    assert_eq!(
+        (of_first.referenced, of_second.referenced),
+        (mapped, mapped)
+    );
+    assert_eq!(
+        of_first.exclusive,
+        Bytes::mib(4),
+        "what the volume overwrote"
+    );
+    assert_eq!(of_second.exclusive, Bytes(0), "the volume has it all");
+
+    let before = engine.info().unwrap().pool.data_used;
+    delete_snapshot(&engine, "first");
+    let after = engine.info().unwrap().pool.data_used;
+    assert_eq!(before.0 - after.0, of_first.exclusive.0);
+    assert!(
+        engine.snapshot_usage(&[first]).unwrap().is_empty(),
+        "what is gone is left out"
+    );
+    engine.stop().unwrap();
+}
