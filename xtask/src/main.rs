@@ -12,6 +12,7 @@
 mod bench;
 mod debs;
 mod demo;
+mod fuzz;
 mod lab;
 mod places;
 mod run;
@@ -48,6 +49,11 @@ const CHORES: &[Chore] = &[
         name: "bench",
         about: "ours beside Debian's tools, measured",
         run: bench::main,
+    },
+    Chore {
+        name: "fuzz",
+        about: "hostile input for every reader, guided by coverage",
+        run: fuzz::main,
     },
     Chore {
         name: "tidy",
