@@ -6,14 +6,12 @@ use convoy_catalog::Catalog;
 use convoy_engine::{Config, Engine, pool_options};
 use convoy_fault::Kind;
 use convoy_tests::disk::{Direct, disks, mount_scratch};
-use convoy_tests::mapper;
+use convoy_tests::mapper::{self, SCRATCH};
 use convoy_units::Bytes;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Where the scratch filesystem of this guest is mounted.
-const SCRATCH: &str = "/mnt/lab";
 /// The daemon's default root, which a test may mount something on.
 const ROOT: &str = "/var/lib/convoy";
 
@@ -168,7 +166,7 @@ pub(crate) fn make_writable(file: &Path) {
 /// What a reboot takes down: mounts below the scratch folder, device-mapper devices, loop devices.
 pub(crate) fn sweep() {
     mapper::unmount_below(Path::new(ROOT));
-    mapper::sweep(Path::new(SCRATCH));
+    mapper::sweep();
     if convoy_mount::mounted_at(Path::new(ROOT)).unwrap().is_some() {
         nix::mount::umount(ROOT).unwrap();
     }

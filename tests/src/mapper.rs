@@ -12,6 +12,10 @@ use std::sync::OnceLock;
 use convoy_thinpool::{Control, DmName, KernelControl, Suspend, loopdev};
 
 use crate::command::tool;
+use crate::disk::disks;
+
+/// Where the scratch filesystem is mounted, which all worlds of tests are on.
+pub const SCRATCH: &str = "/mnt/lab";
 
 /// Devices and loop devices that were there before the first test of this process: on a machine that is no
 /// lab guest they are somebody's, and stay.
@@ -128,16 +132,16 @@ pub fn number(device: &str) -> String {
     info.expect("the device exists").number.to_string()
 }
 
-/// Unmounts everything below `place`, and takes down every device-mapper and loop device that was not there
-/// before the tests: the state a guest boots into.
+/// Unmounts everything below the scratch filesystem, and takes down every device-mapper and loop device that
+/// was not there before the tests: the state a guest boots into.
 ///
 /// # Panics
 ///
 /// When a device stays, with what holds it.
 #[track_caller]
-pub fn sweep(place: &Path) {
+pub fn sweep() {
     found();
-    unmount_below(place);
+    unmount_below(Path::new(SCRATCH));
     let control = control();
     // Thin devices hold their pool: what cannot go in one round goes in the next.
     for _ in 0..5 {
@@ -175,16 +179,36 @@ fn take_down(control: &KernelControl, device: &DmName) {
     control.remove(device).ok();
 }
 
-/// What is not ours, looked up at the first call.
+/// What is not ours, looked up at the first call: what was there and is not made of our disks. (A test
+/// run before, in another process, may have left something that is.)
 fn found() -> &'static BTreeSet<String> {
     FOUND.get_or_init(|| {
         let listed = control().list().expect("device-mapper lists its devices");
-        let devices = listed.into_iter().map(|device| device.name.to_string());
-        let loops = attached()
-            .into_iter()
-            .map(|path| path.display().to_string());
+        let theirs = listed.into_iter().filter(|device| {
+            let number = device.number.to_string();
+            !is_made_of_ours(&Path::new("/sys/dev/block").join(number))
+        });
+        let devices = theirs.map(|device| device.name.to_string());
+        let loops = attached().into_iter().filter(|node| !is_test_file(node));
+        let loops = loops.map(|node| node.display().to_string());
         devices.chain(loops).collect()
     })
+}
+
+/// Whether a device, by its folder in sysfs, is stacked on a scratch disk or on a test's loop device.
+fn is_made_of_ours(device: &Path) -> bool {
+    let under = fs::read_dir(device.join("slaves")).into_iter().flatten();
+    under.filter_map(Result::ok).any(|slave| {
+        let node = Path::new("/dev").join(slave.file_name());
+        disks().contains(&node) || is_test_file(&node) || is_made_of_ours(&slave.path())
+    })
+}
+
+/// Whether it is a loop device over a file of a test's world.
+fn is_test_file(node: &Path) -> bool {
+    let name = node.file_name().unwrap_or_default();
+    let file = Path::new("/sys/block").join(name).join("loop/backing_file");
+    fs::read_to_string(file).is_ok_and(|file| Path::new(&file).starts_with(SCRATCH))
 }
 
 /// The nodes of loop devices that have a file, but for those that were there before the tests.

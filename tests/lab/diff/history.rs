@@ -114,7 +114,7 @@ impl History {
         };
         let node = pool.activate_thin(&spec).unwrap().node;
         let device = Device::open(&node);
-        for _ in 0..self.choice.below(12) + 1 {
+        for _ in 0..=self.choice.below(12) {
             let begin = self.choice.below(blocks);
             let len = if self.choice.one_in(3) {
                 self.choice.below(RUN) + 1

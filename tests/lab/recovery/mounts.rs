@@ -3,6 +3,7 @@
 use crate::verbs::{SIZE, dm_name, mount, name, recovered, refusal, silent, volume};
 use crate::world::{World, sweep};
 use convoy_catalog::{Change, Mount};
+use convoy_engine::VolumeState;
 use convoy_fault::Kind;
 use convoy_tests::command::tool as run;
 use jiff::Timestamp;
@@ -83,15 +84,9 @@ fn one_broken_volume_stops_no_other() {
 
     let engine = world.open(&[]);
 
-    let states = engine
-        .volumes()
-        .unwrap()
-        .into_iter()
-        .map(|volume| volume.state);
-    assert_eq!(
-        states.map(|state| state.as_str()).collect::<Vec<_>>(),
-        ["ready", "broken", "ready"]
-    );
+    let states: Vec<VolumeState> = engine.volumes().unwrap().iter().map(|v| v.state).collect();
+    let (ready, broken_now) = (VolumeState::Ready, VolumeState::Broken);
+    assert_eq!(states, [ready, broken_now, ready]);
     for label in ["a", "c"] {
         assert!(
             engine.volume(&name(label)).unwrap().mountpoint.is_some(),

@@ -281,9 +281,9 @@ fn many_at_once_do_not_disturb_one_another() {
                     write_device(&made.device, 32 << 20, &noise(thread, 1 << 20));
                     mount(engine, &v);
                     snapshot(engine, &v, &s);
-                    unmount(&engine, &v);
+                    unmount(engine, &v);
                     if round == 0 {
-                        delete_volume(&engine, &v);
+                        delete_volume(engine, &v);
                     }
                 }
             });
