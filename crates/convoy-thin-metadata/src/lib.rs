@@ -4,7 +4,8 @@
 //! device of 4 KiB blocks. This crate reads them: offline from block 0 ([`View::live`]) or, while the
 //! pool is in use, from a reserved metadata snapshot ([`View::held`]). It never writes, and it never
 //! guesses: every block's checksum, own number, shape and key range is checked, and any breach is an
-//! [`Error`] that names the block, the tree, the level and the [`Rule`].
+//! [`Error`] that names the block, the tree, the level and the [`Rule`]. [`check()`] goes on after a breach and judges the
+//! whole, space maps included. The rules are in `docs/formats/thin-metadata.md`.
 //!
 //! ```
 //! use convoy_thin_metadata::{MemorySource, View};

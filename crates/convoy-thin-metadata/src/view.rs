@@ -30,6 +30,18 @@ impl<S: BlockSource> View<S> {
     /// in use nodes are freed and overwritten under the reader; that is noticed at the end
     /// ([`Error::Changed`]) or as damage, at the price of the whole read.
     ///
+    /// ```
+    /// use convoy_thin_metadata::{FileSource, View};
+    /// use std::path::Path;
+    ///
+    /// // A file here; the path of the pool's metadata device is as good.
+    /// let view = View::live(FileSource::open(Path::new("tests/fixtures/kernel-6.1.img"))?)?;
+    /// let superblock = view.superblock();
+    /// assert_eq!((superblock.time, superblock.transaction.0), (3, 7));
+    /// assert_eq!((view.data_blocks(), view.metadata_blocks()), (4096, 64));
+    /// # Ok::<(), convoy_thin_metadata::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Blank`], [`Error::Foreign`], [`Error::Unsupported`], [`Error::Damaged`], [`Error::Read`].
     pub fn live(source: S) -> Result<Self, Error> {
@@ -41,6 +53,19 @@ impl<S: BlockSource> View<S> {
     ///
     /// `root` comes from the pool's status line after `reserve_metadata_snap`, and the snapshot must stay
     /// reserved until the last read: a block may be overwritten right after the release.
+    ///
+    /// ```
+    /// use convoy_thin_metadata::{FileSource, View};
+    /// use convoy_units::{DevId, MetadataBlock};
+    /// use std::path::Path;
+    ///
+    /// let source = FileSource::open(Path::new("tests/fixtures/kernel-6.1.img"))?;
+    /// let view = View::held(&source, MetadataBlock(12))?;
+    /// let held: u64 = view.devices()?.iter().map(|device| device.mapped_blocks).sum();
+    /// let now: u64 = View::live(&source)?.devices()?.iter().map(|device| device.mapped_blocks).sum();
+    /// assert!(held < now, "the pool was written to since");
+    /// # Ok::<(), convoy_thin_metadata::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`View::live`], and [`Error::NotHeld`] when the live superblock names another root or none.
@@ -181,6 +206,18 @@ impl<S: BlockSource> View<S> {
 
     /// Every device of the pool, by ascending id.
     ///
+    /// ```
+    /// use convoy_thin_metadata::{MemorySource, View};
+    ///
+    /// let image = include_bytes!("../tests/fixtures/kernel-6.1.img").to_vec();
+    /// let view = View::live(MemorySource::new(image))?;
+    /// let second = view.devices()?[1];
+    /// assert_eq!((second.dev_id.get(), second.mapped_blocks), (2, 712));
+    /// assert_eq!((second.creation_time, second.snapshotted_time), (1, 2));
+    /// assert_eq!(view.device(second.dev_id)?, Some(second));
+    /// # Ok::<(), convoy_thin_metadata::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Any damage in the device tree or the details tree, such as a device that only one of them has.
     pub fn devices(&self) -> Result<Vec<DeviceDetails>, Error> {
@@ -197,7 +234,23 @@ impl<S: BlockSource> View<S> {
         Ok(details)
     }
 
-    /// All mappings of one device as runs.
+    /// All mappings of one device as runs, in ascending order. The iterator is whole when it has ended without an
+    /// error: the last thing it does is to compare the number of mappings with the device's details.
+    ///
+    /// ```
+    /// use convoy_thin_metadata::{MemorySource, View};
+    /// use convoy_units::DevId;
+    ///
+    /// let image = include_bytes!("../tests/fixtures/kernel-6.1.img").to_vec();
+    /// let view = View::live(MemorySource::new(image))?;
+    /// let mut found = Vec::new();
+    /// for run in view.mappings(DevId::new(1).unwrap())? {
+    ///     let run = run?;
+    ///     found.push((run.thin.0, run.len));
+    /// }
+    /// assert_eq!(found, [(0, 700), (1000, 3)]);
+    /// # Ok::<(), convoy_thin_metadata::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::NoDevice`], and damage above the leaves; damage in leaves comes as an item.

@@ -10,7 +10,7 @@ const DEFAULT_MAX: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Space is lost and nothing else: blocks counted as used that nobody uses.
+    /// Space is lost at most: blocks counted as used that nobody uses, or a number that is off and that nothing rests on.
     NonFatal,
     /// Data is lost or in danger: something cannot be read or trusted, or a block in use may be given away.
     Fatal,

@@ -74,6 +74,7 @@ fn image() -> Image {
 }
 
 /// Counts what is read.
+#[derive(Debug)]
 struct Counting<S> {
     source: S,
     reads: AtomicU64,
