@@ -168,3 +168,19 @@ fn one_block_more_would_be_noticed() {
     drop((direct, buffered));
     engine.stop().unwrap();
 }
+
+/// What all comparisons of devices rest on.
+#[test]
+fn one_byte_more_would_be_noticed() {
+    let world = World::new("byte");
+    // Not a whole number of the pieces that are read.
+    let size = Bytes::mib(1).0 + 4096;
+    let disk = PathBuf::from(world.disk("disk", Bytes(size)));
+    let blank = digest(&disk);
+    for at in [0, 1 << 19, size - 1] {
+        write_device(&disk, at, b"x");
+        assert_ne!(digest(&disk), blank, "byte {at} was overlooked");
+        write_device(&disk, at, b"\0");
+        assert_eq!(digest(&disk), blank);
+    }
+}
