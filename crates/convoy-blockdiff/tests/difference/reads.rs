@@ -128,8 +128,7 @@ proptest! {
         play(&mut pool, &history, 300);
         let image = pool.image(ImageOptions::fitting(&pool));
         let ids = pool.ids();
-        let mine: Vec<u32> = ids.iter().copied().filter(|n| *n < 1000 || *n >= 1000 + others).collect();
-        let (left, right) = (mine[0], mine[mine.len() - 1]);
+        let (left, right) = (ids[0], ids[ids.len() - 1]);
         let ledger = Ledger(MemorySource::new(image.bytes.clone()), Mutex::default());
         let view = View::live(&ledger).unwrap();
         ledger.take();
