@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const TABLE: &str = include_str!("../../../docs/formats/thin-metadata.md");
-const ERRORS: &str = include_str!("../src/error.rs");
+const RULES: &str = include_str!("../src/error/rule.rs");
 
 /// Rows of the table of rules: the rule, and its tests.
 fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -28,7 +28,7 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// The variants of `Rule`, from its source.
 fn variants() -> BTreeSet<&'static str> {
-    let (_, body) = ERRORS.split_once("pub enum Rule {").expect("the enum");
+    let (_, body) = RULES.split_once("pub enum Rule {").expect("the enum");
     let (body, _) = body.split_once("\n}\n").expect("its end");
     body.lines()
         .filter_map(|line| line.strip_prefix("    "))

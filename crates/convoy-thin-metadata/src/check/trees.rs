@@ -5,6 +5,8 @@
 //! being walked or that this tree has met before is refused, which ends cycles and exponential crossings. A node is
 //! read once, again when it did not fit where it was met first, and again when its tree is listed again.
 
+mod summary;
+
 use super::findings::{Findings, Severity};
 use super::references::{Met, References};
 use crate::BLOCK_SIZE;
@@ -13,6 +15,7 @@ use crate::node::{MAX_HEIGHT, Node, NodeRef};
 use crate::source::{Block, BlockSource};
 use crate::walk::value_size;
 use convoy_units::MetadataBlock;
+use summary::{State, Sum, Summary};
 
 /// How to walk a tree.
 #[derive(Debug, Clone, Copy)]
@@ -34,59 +37,6 @@ pub(super) struct Leaf<'a> {
 /// Takes in leaves.
 pub(super) type Each<'e> = &'e mut dyn FnMut(&Leaf<'_>, &mut Findings);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It is being walked.
-    Open,
-    /// It did not fit where it was met first. Under the next parent it gets a second chance, and no third.
-    Misplaced,
-    Whole,
-    Damaged,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Summary {
-    /// Least and greatest key in the subtree; `None` for an empty leaf.
-    keys: Option<(u64, u64)>,
-    entries: u64,
-    height: u8,
-    state: State,
-    /// Whether it was misplaced once.
-    retried: bool,
-    /// The last walk that met it.
-    walk: u32,
-}
-
-impl Summary {
-    /// Whether all is inside what a parent allots.
-    fn check_keys(&self, node: NodeRef) -> Result<(), Rule> {
-        let (low, last) = (node.low, node.last);
-        let Some((first, greatest)) = self.keys else {
-            return Ok(());
-        };
-        match [first, greatest]
-            .into_iter()
-            .find(|key| *key < low || *key > last)
-        {
-            Some(key) => Err(Rule::KeyRange { key, low, last }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_height(&self, due: Option<u8>) -> Result<(), Rule> {
-        match due {
-            Some(due) if (due == 0) != (self.height == 0) => Err(Rule::Height {
-                leaf: self.height == 0,
-            }),
-            Some(due) if due != self.height => Err(Rule::SubtreeHeight {
-                found: self.height,
-                due,
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Where siblings hang.
 #[derive(Debug, Clone, Copy)]
 struct Below {
@@ -96,15 +46,6 @@ struct Below {
     due: Option<u8>,
     /// Levels above them.
     depth: u8,
-}
-
-/// What siblings amount to.
-#[derive(Debug, Clone, Copy)]
-struct Sum {
-    whole: bool,
-    entries: u64,
-    height: Option<u8>,
-    last: Option<u64>,
 }
 
 /// What is to be done about a pointer.
@@ -379,32 +320,6 @@ impl<'s, S: BlockSource> Trees<'s, S> {
             *known = summary;
         }
         (summary.state == State::Whole).then_some(summary)
-    }
-}
-
-impl Summary {
-    /// Takes in what an internal node's children amount to.
-    fn include(&mut self, children: Sum) {
-        self.entries = children.entries;
-        self.height = children.height.map_or(0, |height| height + 1);
-        if !children.whole {
-            self.state = State::Damaged;
-        }
-        if let (Some((_, last)), Some(greatest)) = (&mut self.keys, children.last) {
-            *last = greatest.max(*last);
-        }
-    }
-}
-
-impl Sum {
-    fn add(&mut self, found: Option<Summary>) {
-        let Some(summary) = found else {
-            self.whole = false;
-            return;
-        };
-        self.entries = self.entries.saturating_add(summary.entries);
-        self.height = self.height.or(Some(summary.height));
-        self.last = summary.keys.map(|(_, last)| last).or(self.last);
     }
 }
 
