@@ -155,7 +155,7 @@ struct Stage {
 impl Stage {
     fn new(test: &str) -> Self {
         let world = World::new(test);
-        let engine = world.open(&[("dm.thinpoolblocksize", "64K")]);
+        let engine = world.open(&[("dm.thinpoolblocksize", "128")]);
         let made = volume(&engine, "v", SIZE);
         let target = mount(&engine, "v");
         let pool = engine.info().unwrap().pool.name;

@@ -76,7 +76,7 @@ impl Engine {
         // A frozen volume holds everybody who writes to it: they are let go before anything that may
         // refuse to go on.
         let resumed = recovery::resume(&catalog, &*control)?;
-        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, control, &steps)?;
+        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, &control, &steps)?;
         let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
         let mut engine = Self {
             catalog,

@@ -34,7 +34,7 @@ pub(crate) fn bring_up(
     root: &Root,
     catalog: &Ledger,
     config: &PoolConfig,
-    control: Arc<dyn Control>,
+    control: &Arc<dyn Control>,
     steps: &Steps,
 ) -> Result<(Pool, catalog::Pool), Error> {
     let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
@@ -54,15 +54,19 @@ pub(crate) fn bring_up(
         make_loop_files(&record, steps)?;
     }
     let devices = open_devices(&record, steps)?;
-    let active = is_active(&*control, &record)?;
+    let active = is_active(&**control, &record)?;
     if active {
+        // What the kernel has is compared below, once it is adopted.
         tracing::debug!("the pool is active already");
-    } else if record.initialised {
-        check_identity(catalog, &record, &devices, config.trust_data)?;
     } else {
-        check_blank(&record, &devices, begun_before)?;
-        record.data_size = device_size(&devices.data)?;
-        record.metadata_size = device_size(&devices.metadata)?;
+        remove_half_made(&**control, &record)?;
+        if record.initialised {
+            check_identity(catalog, &record, &devices, config.trust_data)?;
+        } else {
+            check_blank(&record, &devices, begun_before)?;
+            record.data_size = device_size(&devices.data)?;
+            record.metadata_size = device_size(&devices.metadata)?;
+        }
     }
     // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
     // as ours. What changes about one that exists is recorded once it is up with it.
@@ -78,11 +82,11 @@ pub(crate) fn bring_up(
         low_water: low_water(record.data_size, record.block_size),
         error_if_no_space: false,
     };
-    let pool = match Pool::activate(control, &spec) {
+    let pool = match Pool::activate(Arc::clone(control), &spec) {
         Ok(pool) => pool,
         Err(error) => {
             if !begun_before {
-                forget_unmade(catalog, &record, &spec.metadata);
+                forget_unmade(catalog, &record, &spec.metadata, &**control);
             }
             return Err(Error::of(format!("activating pool {}", record.name), error));
         }
@@ -123,13 +127,34 @@ fn is_active(control: &dyn Control, record: &catalog::Pool) -> Result<bool, Erro
     Ok(info.is_some_and(|info| info.live_table))
 }
 
+/// A kill between loading the pool's table and putting it in force leaves a device that does nothing and keeps
+/// the pool's devices in use, so that they look like somebody's. It bears this pool's own dm uuid and has
+/// no table in force: nobody can be using it.
+fn remove_half_made(control: &dyn Control, record: &catalog::Pool) -> Result<(), Error> {
+    let name = convoy_thinpool::pool_name(&record.name).map_err(unnameable)?;
+    let doing = || format!("removing the half-made device {name}");
+    let info = control.info(&name).doing(doing)?;
+    let ours = Some(convoy_thinpool::pool_uuid(record.uuid));
+    if info.is_some_and(|info| !info.live_table && info.uuid == ours) {
+        control.remove(&name).doing(doing)?;
+    }
+    Ok(())
+}
+
 /// A pool that the kernel would not make, and whose metadata device is blank still, was never there: the
 /// next start may have other settings.
-fn forget_unmade(catalog: &Ledger, record: &catalog::Pool, metadata: &Path) {
+///
+/// Not while a device bears its identity: under another one it would be somebody else's.
+fn forget_unmade(catalog: &Ledger, record: &catalog::Pool, metadata: &Path, control: &dyn Control) {
     if !blockdev::first_block_is_zero(metadata).is_ok_and(|blank| blank) {
         return;
     }
-    if let Err(error) = catalog.apply(&[Change::RemovePool(record.uuid)]) {
+    let forgotten = remove_half_made(control, record).and_then(|()| {
+        catalog
+            .apply(&[Change::RemovePool(record.uuid)])
+            .doing(|| "forgetting it")
+    });
+    if let Err(error) = forgotten {
         let error = convoy_fault::chain(&error);
         tracing::warn!(pool = %record.name, "a pool that was not made stays recorded: {error}");
     }

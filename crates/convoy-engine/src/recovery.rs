@@ -54,6 +54,7 @@ pub(crate) fn recover(engine: &Engine) -> Result<Vec<String>, Error> {
     finish_half_done(engine, &mut said)?;
     bring_up_volumes(engine)?;
     mount_wanted(engine, &mut said)?;
+    record_mounts(engine, &mut said)?;
     Ok(said)
 }
 
@@ -193,6 +194,34 @@ fn mount_wanted(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error> {
         if let Err(error) = engine.mount_again(&volume, &mount.target) {
             let error = convoy_fault::chain(&error);
             said.push(format!("volume {} is not mounted: {error}", volume.name));
+        }
+    }
+    Ok(())
+}
+
+/// A volume that is mounted and not recorded so: at its own place by a verb that was cut short, which is finished;
+/// elsewhere perhaps by somebody else, which is told.
+fn record_mounts(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error> {
+    let kernel = engine.kernel()?;
+    let recorded = engine.catalog.mounts().doing(|| "reading mounts")?;
+    let recorded: BTreeSet<Uuid> = recorded.into_iter().map(|mount| mount.volume).collect();
+    for volume in engine.catalog.volumes().doing(|| "reading volumes")? {
+        let own = engine.root.mount_point(volume.uuid);
+        let Some(target) = kernel.mount_of(volume.uuid, Some(&own)) else {
+            continue;
+        };
+        if recorded.contains(&volume.uuid) || volume.state != VolumeState::Ready {
+            continue;
+        }
+        let name = &volume.name;
+        if target == own {
+            engine.record_mount(&volume, target)?;
+            said.push(format!("finished the interrupted mount of volume {name}"));
+        } else {
+            let target = target.display();
+            said.push(format!(
+                "volume {name} is mounted at {target}, which is not recorded: it will not be mounted after a restart"
+            ));
         }
     }
     Ok(())

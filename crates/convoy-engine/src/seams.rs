@@ -42,10 +42,16 @@ impl Seams {
         }
     }
 
+    #[cfg(feature = "failpoints")]
     pub(crate) fn steps(&self) -> Steps {
         Steps {
-            #[cfg(feature = "failpoints")]
             hook: self.failpoints.clone(),
         }
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(clippy::unused_self, reason = "steps are what the feature adds")]
+    pub(crate) fn steps(&self) -> Steps {
+        Steps::default()
     }
 }

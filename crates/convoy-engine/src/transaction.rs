@@ -99,16 +99,21 @@ impl Engine {
     fn complete(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
         const TRIES: u32 = 5;
         let doing = || format!("recording that {} is done", intent.verb);
-        for _ in 1..TRIES {
+        let mut last = None;
+        for _ in 0..TRIES {
             match self.catalog.complete(intent, changes) {
                 Ok(()) => return Ok(()),
-                Err(error) => tracing::warn!("{}: {}", doing(), convoy_fault::chain(&error)),
+                // A try before this one failed and had happened all the same.
+                Err(convoy_catalog::Error::Missing { .. }) if last.is_some() => return Ok(()),
+                Err(error) => {
+                    tracing::warn!("{}: {}", doing(), convoy_fault::chain(&error));
+                    last = Some(error);
+                }
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        self.catalog.complete(intent, changes).doing(doing).map_err(|error| {
-            error.hinting("it did happen in the pool: it will be recorded by the next change, or at the next start")
-        })
+        let error = last.expect("it was tried, and did not return");
+        Err(Error::of(doing(), error).hinting("it did happen in the pool: it will be recorded by the next change, or at the next start"))
     }
 
     /// Finishes or undoes a pending intent, by what the pool's transaction id says happened.

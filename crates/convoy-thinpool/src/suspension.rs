@@ -178,8 +178,10 @@ impl<'a> Suspended<'a> {
     /// Resumes, and only then ends the guard's duty: in this order nobody is killed in between with a
     /// device that nobody resumes. One that we cannot resume stays the guard's, too.
     fn resume(mut self) -> Result<Result<Verdict, String>, Error> {
+        // A panic in here is one more way out: until this returned, `drop` has its work to do.
+        let resumed = resume_or_retry(self.control, self.name);
         let ticket = self.ticket.take();
-        resume_or_retry(self.control, self.name).map_err(|source| Error::LeftSuspended {
+        resumed.map_err(|source| Error::LeftSuspended {
             name: self.name.clone(),
             source,
         })?;

@@ -32,19 +32,28 @@ impl Engine {
         let _span = tracing::info_span!("mount", volume = %name, operation = %op.id).entered();
         let target = self.mount_target(&volume, target)?;
         self.refuse_elsewhere(&volume, &target)?;
+        self.mount_at(&volume, &target)?;
+        self.record_mount(&volume, target.clone())?;
+        tracing::info!(target = %target.display(), "volume mounted");
+        self.describe_volume(volume, &self.kernel()?)
+    }
+
+    /// Records that a volume is mounted, and is to be after a restart.
+    pub(crate) fn record_mount(
+        &self,
+        volume: &catalog::Volume,
+        target: PathBuf,
+    ) -> Result<(), Error> {
         let mount = catalog::Mount {
             volume: volume.uuid,
-            target: target.clone(),
+            target,
             wanted: true,
             boot: boot_id(),
             created: Timestamp::now(),
         };
-        self.mount_at(&volume, &target)?;
         self.catalog
             .apply(&[Change::PutMount(mount)])
-            .doing(|| format!("recording that volume {name} is mounted"))?;
-        tracing::info!(target = %target.display(), "volume mounted");
-        self.describe_volume(volume, &self.kernel()?)
+            .doing(|| format!("recording that volume {} is mounted", volume.name))
     }
 
     /// Mounts a volume at a directory, unless it is mounted there.

@@ -95,7 +95,7 @@ mod tests {
         let requests = [
             Request::Arm {
                 ticket: Ticket(7),
-                limit: Duration::from_millis(5000),
+                limit: Duration::from_millis(1500),
                 device,
             },
             Request::Disarm(Ticket(u64::MAX)),
