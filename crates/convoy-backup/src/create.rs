@@ -153,21 +153,22 @@ fn run(
             Some(facts.volume_created),
         )
         .map_err(Error::repository("make the volume known to the repository"))?;
-    // Asked before the base: what an earlier call made may have outlived it.
-    repository
-        .refresh()
-        .map_err(Error::repository("read the repository's log"))?;
+    let begun = repository.begin(base.map(|base| base.id));
+    // Asked before anything is made of the base: what an earlier call made may have outlived it.
     if let Some(made) = repository.backup_by_op(facts.op) {
         // Published by an earlier call whose answer was lost.
         return Ok(summary(made, Counts::default(), 0));
+    }
+    let mut session = begun.map_err(Error::repository("begin a backup in the repository"))?;
+    if base.is_some() {
+        repository
+            .look_for_packs()
+            .map_err(Error::repository("look for the packs of earlier backups"))?;
     }
     let known_damage = repository.known_damage();
     if let Some(base) = base.filter(|_| known_damage > 0) {
         check_base(repository, base)?;
     }
-    let mut session = repository
-        .begin(base.map(|base| base.id))
-        .map_err(Error::repository("begin a backup in the repository"))?;
     if let Some(target) = options.pack_target {
         session = session.with_pack_target(target);
     }

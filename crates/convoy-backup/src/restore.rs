@@ -58,7 +58,7 @@ pub fn restore(
     observer.progress(Bytes(0), restoring.total);
     let chunks = chunks_of(size.0, repository.chunk_size().0);
     walk(
-        &|id| shelf.read(repository, id),
+        &|id| shelf.read(repository, id).map(|(node, _)| node),
         &backup.root,
         chunks,
         &mut |visit| match visit {

@@ -6,7 +6,7 @@
 
 use crate::observer::Observer;
 use crate::restore::byte_range;
-use convoy_repository::{BackupRecord, BlobId, Repository, Visit, chunks_of, walk};
+use convoy_repository::{BackupRecord, BlobId, Found, Repository, Visit, chunks_of, walk};
 use convoy_units::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const ROOM: usize = 16 << 20;
 /// Verified nodes, each handed out once.
 #[derive(Default)]
 pub(crate) struct Shelf {
-    nodes: RefCell<HashMap<BlobId, Vec<u8>>>,
+    nodes: RefCell<HashMap<BlobId, (Vec<u8>, Found)>>,
 }
 
 impl Shelf {
@@ -32,20 +32,19 @@ impl Shelf {
         let chunks = chunks_of(backup.volume_size.0, repository.chunk_size().0);
         let room = Cell::new(ROOM);
         let read = |id: &BlobId| {
-            let node = repository.read_node(id)?;
+            let (node, found) = repository.find_node(id)?;
             if let Some(left) = room.get().checked_sub(node.len()) {
                 room.set(left);
-                self.nodes.borrow_mut().insert(*id, node.clone());
+                self.nodes.borrow_mut().insert(*id, (node.clone(), found));
             }
             Ok(node)
         };
         let mut stored = Bytes(0);
         let ended = walk(&read, &backup.root, chunks, &mut |visit| {
-            use convoy_repository::Error::{Damaged, Missing};
             match visit {
                 _ if observer.cancelled() => return Err(()),
                 Visit::Leaf(first, ids) => stored.0 += used(repository, backup, first, ids),
-                Visit::Broken(_, _, Damaged { .. } | Missing { .. }) => {}
+                Visit::Broken(_, _, error) if error.is_of_one_object() => {}
                 Visit::Broken(..) => return Err(()),
             }
             Ok(())
@@ -56,15 +55,15 @@ impl Shelf {
         stored
     }
 
-    /// A node, from the shelf if it is there.
+    /// A node, from the shelf if it is there, and where it was read.
     pub(crate) fn read(
         &self,
         repository: &Repository,
         id: &BlobId,
-    ) -> Result<Vec<u8>, convoy_repository::Error> {
+    ) -> Result<(Vec<u8>, Found), convoy_repository::Error> {
         match self.nodes.borrow_mut().remove(id) {
             Some(node) => Ok(node),
-            None => repository.read_node(id),
+            None => repository.find_node(id),
         }
     }
 }

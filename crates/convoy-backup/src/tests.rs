@@ -4,4 +4,5 @@ mod damage;
 mod faults;
 mod history;
 mod progress;
+mod requests;
 mod world;

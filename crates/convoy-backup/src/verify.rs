@@ -1,11 +1,17 @@
 //! Reading a backup back without its source.
 
+mod packs;
+
 use crate::error::Error;
 use crate::observer::{Observer, Phase};
 use crate::restore::{byte_range, wanted};
 use crate::shelf::Shelf;
-use convoy_repository::{BackupRecord, BlobId, ObjectName, Repository, Visit, chunks_of, walk};
+use convoy_repository::{
+    BackupRecord, BlobId, Found, ObjectName, Repository, Visit, chunks_of, walk,
+};
 use convoy_units::{ByteRange, Bytes};
+use packs::PackTables;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -15,7 +21,8 @@ const KEPT: usize = 1000;
 /// How deep a verification goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// Read, decompress and hash every chunk. Otherwise: the whole tree, and that each chunk has a
+    /// Read, decompress and hash every chunk, and compare each pack's own header and table with what
+    /// was read from it (two or three requests for a pack). Otherwise: the whole tree, and that each chunk has a
     /// place in a pack that exists at its full length.
     pub read_data: bool,
 }
@@ -26,12 +33,13 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Something that cannot be restored.
+/// Something that is not as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The object's key, or the id of what is missing.
     pub object: String,
-    /// The bytes of the volume that are lost with it, as far as they are known.
+    /// The bytes of the volume that cannot be restored because of it; `None` if all can, and only what
+    /// the repository needs to mend itself is damaged.
     pub range: Option<ByteRange>,
     /// What is wrong.
     pub what: String,
@@ -68,20 +76,29 @@ pub fn verify(
         total: shelf.measure(repository, backup, observer),
         seen: 0,
         packs: HashMap::new(),
+        tables: PackTables::new(repository),
         report: VerifyReport::default(),
     };
     observer.progress(Bytes(0), verifying.total);
     let chunks = chunks_of(backup.volume_size.0, repository.chunk_size().0);
-    walk(
-        &|id| shelf.read(repository, id),
-        &backup.root,
-        chunks,
-        &mut |visit| match visit {
-            Visit::Leaf(first, ids) if options.read_data => verifying.read(first, ids),
-            Visit::Leaf(first, ids) => verifying.look(first, ids),
-            Visit::Broken(chunks, _, error) => verifying.note(&chunks, error),
-        },
-    )?;
+    let nodes = RefCell::new(Vec::new());
+    let read = |id: &BlobId| {
+        let (node, found) = shelf.read(repository, id)?;
+        nodes.borrow_mut().push(found);
+        Ok(node)
+    };
+    walk(&read, &backup.root, chunks, &mut |visit| match visit {
+        Visit::Leaf(first, ids) if options.read_data => {
+            verifying.compare_all(&nodes.take())?;
+            verifying.read(first, ids)
+        }
+        Visit::Leaf(first, ids) => verifying.look(first, ids),
+        Visit::Broken(chunks, _, error) => verifying.note(Some(&chunks), error),
+    })?;
+    if options.read_data {
+        // Those above a subtree that could not be read.
+        verifying.compare_all(&nodes.take())?;
+    }
     observer.progress(verifying.total, verifying.total);
     Ok(verifying.report)
 }
@@ -95,6 +112,7 @@ struct Verifying<'a> {
     /// Those of them that were looked at, good or not.
     seen: u64,
     packs: HashMap<ObjectName, Option<u64>>,
+    tables: PackTables<'a>,
     report: VerifyReport,
 }
 
@@ -105,11 +123,11 @@ impl Verifying<'_> {
         let mut failure = None;
         let repository = self.repository;
         repository
-            .read_chunks(&wanted, &mut |number, chunk| {
+            .find_chunks(&wanted, &mut |number, chunk| {
                 let chunks = number..number + 1;
                 let noted = match chunk {
-                    Ok(_) => self.count(&chunks),
-                    Err(error) => self.note(&chunks, error),
+                    Ok((_, found)) => self.count(&chunks).and_then(|()| self.compare(&found)),
+                    Err(error) => self.note(Some(&chunks), error),
                 };
                 self.progress(&chunks);
                 noted.map_err(|error| failure = Some(error)).is_ok()
@@ -136,11 +154,11 @@ impl Verifying<'_> {
             match (places.first(), what) {
                 (Some(_), None) => self.count(&chunks)?,
                 (Some(place), Some(what)) => {
-                    self.keep(place.pack.name.pack_key().to_string(), &chunks, what);
+                    self.keep(place.pack.name.pack_key().to_string(), Some(&chunks), what);
                 }
                 (None, _) => {
                     let what = "it is in no pack that the repository knows".to_owned();
-                    self.keep(format!("chunk {}", want.id), &chunks, what);
+                    self.keep(format!("chunk {}", want.id), Some(&chunks), what);
                 }
             }
             self.progress(&chunks);
@@ -183,18 +201,39 @@ impl Verifying<'_> {
         }
     }
 
+    fn compare_all(&mut self, found: &[Found]) -> Result<(), Error> {
+        found.iter().try_for_each(|found| self.compare(found))
+    }
+
+    /// What a pack says of itself: damage there takes nothing from the volume.
+    fn compare(&mut self, found: &Found) -> Result<(), Error> {
+        match self.tables.compare(found) {
+            Ok(()) => Ok(()),
+            Err(convoy_repository::Error::Damaged { object, what }) => {
+                let what = format!(
+                    "{what} (no chunk is lost by this; an index could not be rebuilt from it)"
+                );
+                self.keep(object, None, what);
+                Ok(())
+            }
+            Err(error) => self.note(None, error),
+        }
+    }
+
     /// Damage goes into the report; what keeps us from telling is an error.
-    fn note(&mut self, chunks: &Range<u64>, error: convoy_repository::Error) -> Result<(), Error> {
+    fn note(
+        &mut self,
+        chunks: Option<&Range<u64>>,
+        error: convoy_repository::Error,
+    ) -> Result<(), Error> {
         match error {
             convoy_repository::Error::Damaged { object, what } => {
                 self.keep(object, chunks, what);
                 Ok(())
             }
             // One object that the destination does not give away: the others may still be checked.
-            convoy_repository::Error::Store { doing, source }
-                if source.kind == convoy_objectstore::ErrorKind::Permanent =>
-            {
-                self.keep(doing, chunks, convoy_fault::chain(&source));
+            convoy_repository::Error::Unreadable { object, source } => {
+                self.keep(object, chunks, convoy_fault::chain(&source));
                 Ok(())
             }
             convoy_repository::Error::Missing { what, id } => {
@@ -209,12 +248,12 @@ impl Verifying<'_> {
         }
     }
 
-    fn keep(&mut self, object: String, chunks: &Range<u64>, what: String) {
-        let range = byte_range(self.repository, self.backup, chunks);
+    fn keep(&mut self, object: String, chunks: Option<&Range<u64>>, what: String) {
+        let range = chunks.map(|chunks| byte_range(self.repository, self.backup, chunks));
         if self.report.problems.len() < KEPT {
             self.report.problems.push(Problem {
                 object,
-                range: Some(range),
+                range,
                 what,
             });
         } else {

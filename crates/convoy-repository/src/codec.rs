@@ -208,7 +208,7 @@ pub(crate) fn open(
     bytes: &[u8],
     limit: usize,
     into: &mut Vec<u8>,
-) -> Result<(), String> {
+) -> Result<BlobHeader, String> {
     let header = read_header(bytes)?;
     if header.kind != kind.code() || header.id != id.0 {
         return Err(format!("another blob lies where {kind} {id} should be"));
@@ -243,7 +243,7 @@ pub(crate) fn open(
     if keys.id(kind, into) != id {
         return Err(format!("the bytes of {kind} {id} do not have its id"));
     }
-    Ok(())
+    Ok(header)
 }
 
 /// One byte more than `plain` is an error: the buffer has no room for it.

@@ -42,6 +42,15 @@ pub enum Error {
         /// Its id.
         id: BlobId,
     },
+    /// The store does not give one object away, though it answers for others.
+    #[error("cannot read {object}, though the destination answers")]
+    Unreadable {
+        /// The object's key.
+        object: String,
+        /// The store's answer.
+        #[source]
+        source: convoy_objectstore::Error,
+    },
     /// Written by something newer, or with a feature this version lacks.
     #[error("this version cannot read the repository: {what}")]
     Newer {
@@ -103,6 +112,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is about this one object or blob: the others may be another matter.
+    pub fn is_of_one_object(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::Unreadable { .. }
+        )
+    }
+
     /// Damage of one object.
     pub(crate) fn damaged(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Damaged {
@@ -115,7 +132,7 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Store { source, .. } => source.kind(),
+            Self::Store { source, .. } | Self::Unreadable { source, .. } => source.kind(),
             Self::NoRepository | Self::NoBackup(_) => Kind::NotFound,
             Self::AlreadyThere | Self::Refused { .. } => Kind::Conflict,
             Self::Damaged { .. } | Self::Missing { .. } | Self::StoreLies { .. } => Kind::Integrity,
@@ -129,7 +146,7 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Store { source, .. } => return source.hint(),
+            Self::Store { source, .. } | Self::Unreadable { source, .. } => return source.hint(),
             Self::NoRepository => "create it first, or check that the share is mounted",
             Self::NoBackup(_) => "list the backups to see which there are",
             Self::Damaged { .. } | Self::Missing { .. } => {

@@ -129,6 +129,12 @@ impl Index {
         self.followed = Some(slots);
     }
 
+    /// The packs of all segments; some of them more than once.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = &PackEntry> {
+        let cold = self.cold.iter().flat_map(|cold| &cold.head.packs);
+        self.packs.iter().chain(cold)
+    }
+
     /// Segments that cannot be used, and why.
     pub(crate) fn broken(&self) -> &[(ObjectName, String)] {
         &self.broken
@@ -146,6 +152,7 @@ impl Index {
             self.cold.push(Cold {
                 name,
                 head,
+                sound: None,
                 bucket: None,
             });
             return Ok(());
@@ -157,6 +164,7 @@ impl Index {
             self.cold.push(Cold {
                 name,
                 head,
+                sound: None,
                 bucket: None,
             });
         } else {
@@ -219,11 +227,15 @@ impl Index {
         everywhere: bool,
         segments: &dyn Segments,
     ) -> Result<Vec<Location>, Error> {
+        if everywhere {
+            self.examine_cold(segments);
+        }
         let mut found: Vec<Location> = self.held_places(id).collect();
         let mut failure = None;
         let alive = |location: &Location| !dead.contains(location.pack.name.pack());
         if everywhere || !found.iter().any(alive) {
-            for cold in &mut self.cold {
+            let usable = |cold: &&mut Cold| !everywhere || cold.sound != Some(false);
+            for cold in self.cold.iter_mut().filter(usable) {
                 match cold.find(id, segments) {
                     Ok(places) => found.extend(places),
                     Err(error) => failure = Some(error),
@@ -235,6 +247,29 @@ impl Index {
         match failure {
             Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),
+        }
+    }
+
+    /// Reads cold segments whole, once: something was not where they say, or nowhere. Those that are
+    /// damaged are told, and serve only where what they say proves right.
+    fn examine_cold(&mut self, segments: &dyn Segments) {
+        for cold in self.cold.iter_mut().filter(|cold| cold.sound.is_none()) {
+            match segments.whole(&cold.name) {
+                Ok(_) => cold.sound = Some(true),
+                Err(error @ Error::Damaged { .. }) => {
+                    cold.sound = Some(false);
+                    self.broken.push((cold.name, error.to_string()));
+                }
+                Err(error) if crate::log::is_absent(&error) => {
+                    cold.sound = Some(false);
+                    self.broken
+                        .push((cold.name, format!("{} is gone", cold.name.segment_key())));
+                }
+                // Nothing is known then.
+                Err(error) => {
+                    tracing::debug!(%error, segment = %cold.name, "cannot examine an index segment")
+                }
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod index;
 mod json;
 mod keys;
 mod log;
+mod look;
 mod node;
 mod pack;
 mod patience;
@@ -39,9 +40,9 @@ pub use error::Error;
 pub use id::{BlobId, FullHash, ObjectHash, SessionId};
 pub use index::Location;
 pub use keys::BlobKind;
-pub use pack::{FinishedPack, ObjectName};
+pub use pack::{FinishedPack, ObjectName, Placed};
 pub use patience::{Impatient, Patience, Sleep};
-pub use read::{Deliver, Wanted};
+pub use read::{Deliver, DeliverFound, Found, Wanted};
 pub use record::{
     BackupFacts, BackupFigures, BackupRecord, PoolFacts, SnapshotFacts, TreeRef, VolumeRecord,
 };
@@ -62,7 +63,8 @@ pub mod format {
     };
     pub use crate::keys::{Keys, Secret};
     pub use crate::node::{Slots, decode as decode_node, encode as encode_node, root_level};
-    pub use crate::pack::{Placed, contents as pack_contents};
+    pub use crate::pack::Placed;
+    pub use crate::pack::contents as pack_contents;
     pub use crate::segment::{Head, Record, decode as decode_segment};
 }
 

@@ -13,6 +13,7 @@ use crate::id::FullHash;
 use crate::keys::Keys;
 use crate::patience::{Patience, patiently, window, worth_repeating};
 use convoy_objectstore::{ErrorKind, Key, ObjectStore, Put, PutMode};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use uuid::Uuid;
 
@@ -44,6 +45,10 @@ pub(crate) struct Log {
     keys: Keys,
     patience: Arc<dyn Patience>,
     cache: Option<Cache>,
+    /// Whether a store without create-if-absent stands behind: what is there must be seen before.
+    look_first: bool,
+    /// Whether nobody has asked for the end since it was read at opening.
+    fresh: AtomicBool,
     /// One thread of this process at a time reads on or appends.
     turn: Mutex<()>,
     state: RwLock<State>,
@@ -65,6 +70,7 @@ impl Log {
         keys: Keys,
         patience: Arc<dyn Patience>,
         cache: Option<Cache>,
+        look_first: bool,
     ) -> Self {
         let state = State {
             fold: Fold::default(),
@@ -75,6 +81,8 @@ impl Log {
             keys,
             patience,
             cache,
+            look_first,
+            fresh: AtomicBool::new(false),
             turn: Mutex::new(()),
             state: RwLock::new(state),
         }
@@ -153,6 +161,38 @@ impl Log {
         })
     }
 
+    /// The slot at the end, if the one after it is there: an entry that was lost, which must not be
+    /// filled with another. One request, more if others append meanwhile.
+    pub(crate) fn hole(&self) -> Result<Option<u64>, Error> {
+        let mut before = None;
+        loop {
+            let end = self.with_fold(Fold::slots);
+            match self.get(&slot_key(end + 1)) {
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(error),
+                Ok(_) if before == Some(end) => return Ok(before),
+                // Both may have been appended since we came to the end.
+                Ok(_) => {
+                    before = Some(end);
+                    self.catch_up()?;
+                }
+            }
+        }
+    }
+
+    /// As `catch_up`; the reading at opening does for the first call of this.
+    pub(crate) fn catch_up_since_opening(&self) -> Result<u64, Error> {
+        if self.fresh.swap(false, Ordering::Relaxed) {
+            return Ok(self.with_fold(Fold::slots));
+        }
+        self.catch_up()
+    }
+
+    /// The reading of opening is done.
+    pub(crate) fn opened(&self) {
+        self.fresh.store(true, Ordering::Relaxed);
+    }
+
     /// Reads and folds from the last known slot to the first absent one; the slots read.
     pub(crate) fn catch_up(&self) -> Result<u64, Error> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,8 +256,11 @@ impl Log {
         make: &mut dyn FnMut(&Fold) -> Result<Option<Body>, Error>,
     ) -> Result<Appended, Error> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        for attempt in 1..=LOST_SLOTS {
-            self.catch_up_in_turn()?;
+        // All below the slot is read, whenever that was; whether the slot is free, its creation tells.
+        for attempt in 0..=LOST_SLOTS {
+            if attempt > 0 || self.look_first {
+                self.catch_up_in_turn()?;
+            }
             if self.with_fold(|fold| fold.has_op(author.op)) {
                 return Ok(Appended::Before);
             }
@@ -227,6 +270,8 @@ impl Log {
             let bytes = entry::encode(&self.keys, &stamp, &body);
             match self.create(&stamp, &bytes)? {
                 Slot::Ours => return self.settle(&stamp, &bytes),
+                // The first time we may just not have looked for long.
+                Slot::Taken if attempt == 0 => {}
                 Slot::Taken => self.patience.pause(window(attempt)),
             }
         }

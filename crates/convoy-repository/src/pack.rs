@@ -9,6 +9,7 @@ pub(crate) use builder::PackBuilder;
 pub use name::ObjectName;
 pub(crate) use name::key;
 pub use table::contents;
+pub(crate) use table::{read_table, tail_len};
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -17,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(crate) const MAX_PACK: usize = 64 << 20;
 /// A pack is closed when the next blob would take it past this.
 pub(crate) const PACK_TARGET: usize = 32 << 20;
-const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 64;
 const END: usize = 64;
 /// A pack of no blobs.
 pub(crate) const MIN_PACK: usize = HEADER + END;

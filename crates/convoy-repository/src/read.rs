@@ -2,6 +2,7 @@
 
 mod batch;
 mod blob;
+mod packs;
 mod places;
 mod segments;
 
@@ -9,11 +10,8 @@ use crate::error::Error;
 use crate::id::BlobId;
 use crate::index::Location;
 use crate::keys::BlobKind;
-use crate::pack::ObjectName;
-use crate::patience::patiently;
 use crate::repository::{Inner, Repository};
 use batch::{batches, span};
-use convoy_objectstore::ErrorKind;
 
 /// A chunk that is wanted, and the caller's own number for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +22,32 @@ pub struct Wanted {
     pub id: BlobId,
 }
 
+/// Where a verified blob was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The place.
+    pub location: Location,
+    /// The blob's number in its pack, by its own header: nothing vouches for it.
+    pub number: u32,
+}
+
 /// Takes what was read for a tag; `false` ends the reading.
 pub type Deliver<'a> = dyn FnMut(u64, Result<&[u8], Error>) -> bool + 'a;
+
+/// As `Deliver`, and where it was read.
+pub type DeliverFound<'a> = dyn FnMut(u64, Result<(&[u8], Found), Error>) -> bool + 'a;
 
 impl Repository {
     /// The plain bytes of a tree node, verified.
     pub fn read_node(&self, id: &BlobId) -> Result<Vec<u8>, Error> {
+        self.find_node(id).map(|(plain, _)| plain)
+    }
+
+    /// As `read_node`, and where it was read.
+    pub fn find_node(&self, id: &BlobId) -> Result<(Vec<u8>, Found), Error> {
         let mut plain = Vec::new();
-        self.inner.read_one(BlobKind::Node, id, &mut plain)?;
-        Ok(plain)
+        let found = self.inner.read_one(BlobKind::Node, id, &mut plain)?;
+        Ok((plain, found))
     }
 
     /// Delivers each wanted chunk, verified and exactly `chunk_size` bytes long, or why it cannot be
@@ -40,6 +55,17 @@ impl Repository {
     ///
     /// An error of the store itself (not of one object) ends the reading with that error.
     pub fn read_chunks(&self, wanted: &[Wanted], deliver: &mut Deliver<'_>) -> Result<(), Error> {
+        self.find_chunks(wanted, &mut |tag, chunk| {
+            deliver(tag, chunk.map(|(plain, _)| plain))
+        })
+    }
+
+    /// As `read_chunks`, and where each was read.
+    pub fn find_chunks(
+        &self,
+        wanted: &[Wanted],
+        deliver: &mut DeliverFound<'_>,
+    ) -> Result<(), Error> {
         let mut located = Vec::with_capacity(wanted.len());
         let mut lost = Vec::new();
         for want in wanted {
@@ -68,17 +94,6 @@ impl Repository {
     pub fn locate(&self, id: &BlobId) -> Result<Vec<Location>, Error> {
         self.inner.locate(id)
     }
-
-    /// The size of a pack in the store, `None` if it is gone. One request.
-    pub fn pack_size(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
-        let key = name.pack_key();
-        let inner = &self.inner;
-        patiently(
-            &*inner.patience,
-            || format!("look at {key}"),
-            || inner.store.size(&key),
-        )
-    }
 }
 
 impl Inner {
@@ -87,7 +102,7 @@ impl Inner {
         &self,
         batch: &[(Location, Wanted)],
         plain: &mut Vec<u8>,
-        deliver: &mut Deliver<'_>,
+        deliver: &mut DeliverFound<'_>,
     ) -> Result<bool, Error> {
         let Some((first, _)) = batch.first() else {
             return Ok(true);
@@ -101,20 +116,23 @@ impl Inner {
         let bytes = self
             .get_blobs(&first.pack.name, start..end)
             .unwrap_or_default();
-        let mut held: Option<BlobId> = None;
+        // The last one, and what it was: neighbours may be the same chunk.
+        let mut held: Option<(BlobId, Found)> = None;
         for (location, want) in batch {
             let place = span(location);
             let slice = usize::try_from(place.start - start)
                 .and_then(|from| usize::try_from(place.end - start).map(|to| from..to))
                 .ok()
                 .and_then(|range| bytes.get(range));
-            let good = held == Some(want.id)
-                || slice.is_some_and(|blob| self.open_chunk(&want.id, blob, plain).is_ok());
-            held = good.then_some(want.id);
-            let go_on = if good {
-                deliver(want.tag, Ok(plain))
-            } else {
-                self.deliver_one(*want, plain, deliver)?
+            let again = held.filter(|(id, _)| *id == want.id);
+            held = again.or_else(|| {
+                let number = self.open_chunk(&want.id, slice?, plain).ok()?;
+                let location = *location;
+                Some((want.id, Found { location, number }))
+            });
+            let go_on = match held {
+                Some((_, found)) => deliver(want.tag, Ok((plain, found))),
+                None => self.deliver_one(*want, plain, deliver)?,
             };
             if !go_on {
                 return Ok(false);
@@ -127,17 +145,11 @@ impl Inner {
         &self,
         want: Wanted,
         plain: &mut Vec<u8>,
-        deliver: &mut Deliver<'_>,
+        deliver: &mut DeliverFound<'_>,
     ) -> Result<bool, Error> {
         match self.read_one(BlobKind::Chunk, &want.id, plain) {
-            Ok(()) => Ok(deliver(want.tag, Ok(plain))),
-            Err(error @ (Error::Damaged { .. } | Error::Missing { .. })) => {
-                Ok(deliver(want.tag, Err(error)))
-            }
-            // Repeating changes nothing, and the next object may be another matter.
-            Err(Error::Store { doing, source }) if source.kind == ErrorKind::Permanent => {
-                Ok(deliver(want.tag, Err(Error::Store { doing, source })))
-            }
+            Ok(found) => Ok(deliver(want.tag, Ok((plain, found)))),
+            Err(error) if error.is_of_one_object() => Ok(deliver(want.tag, Err(error))),
             Err(error) => Err(error),
         }
     }

@@ -3,6 +3,7 @@
 //! Write order: packs of chunks, packs of nodes, index segments, the store's sync, the commit entry.
 //! Whatever happens before the last leaves objects that nothing names.
 
+mod ahead;
 mod commit;
 mod packing;
 mod reuse;
@@ -17,6 +18,7 @@ use crate::pack::{ObjectName, PACK_TARGET};
 use crate::repository::Repository;
 use crate::run_set::RunSet;
 use crate::segment::{MAX_PACKS, PackEntry, Record};
+use ahead::Ahead;
 use convoy_units::Bytes;
 use packing::Open;
 use std::collections::{BTreeSet, HashSet};
@@ -34,6 +36,8 @@ pub struct Session {
     pub(crate) segment_packs: usize,
     /// Packs of earlier sessions that were seen in the store at their full length.
     whole: Mutex<HashSet<ObjectName>>,
+    /// Nodes of the base.
+    ahead: Mutex<Ahead>,
     state: Mutex<State>,
 }
 
@@ -92,6 +96,7 @@ impl Session {
             pack_target: PACK_TARGET,
             segment_packs: MAX_PACKS / 2,
             whole: Mutex::default(),
+            ahead: Mutex::default(),
             state: Mutex::new(state),
         })
     }

@@ -22,7 +22,7 @@ fn sealed(plain: &[u8], compression: Compression) -> (BlobId, Vec<u8>) {
 
 fn opened(id: BlobId, bytes: &[u8], limit: usize) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
-    open(&keys(), BlobKind::Chunk, id, bytes, limit, &mut plain).map(|()| plain)
+    open(&keys(), BlobKind::Chunk, id, bytes, limit, &mut plain).map(|_| plain)
 }
 
 proptest! {

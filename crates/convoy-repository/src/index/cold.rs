@@ -11,6 +11,9 @@ use std::ops::Range;
 pub(super) struct Cold {
     pub(super) name: ObjectName,
     pub(super) head: Head,
+    /// Whether all of it has the hash in its name, once that was asked. Parts are used unchecked: an id
+    /// vouches for what is found.
+    pub(super) sound: Option<bool>,
     /// The last one read.
     pub(super) bucket: Option<(Range<u64>, Vec<Record>)>,
 }

@@ -1,5 +1,6 @@
 //! One blob: tried wherever it is said to be, and believed because its id is right.
 
+use super::Found;
 use super::batch::span;
 use crate::codec;
 use crate::error::Error;
@@ -26,13 +27,15 @@ impl Inner {
         kind: BlobKind,
         id: &BlobId,
         plain: &mut Vec<u8>,
-    ) -> Result<(), Error> {
+    ) -> Result<Found, Error> {
         let mut reason = None;
         let mut bad = BTreeSet::new();
         for round in 0..2 {
             if round == 1 {
                 self.log.catch_up()?;
+                // Whatever was wrong is met again, or was not this place's fault.
                 reason = None;
+                bad.clear();
             }
             let places = self.places(id, round == 1);
             let places = places.unwrap_or_else(|error| {
@@ -41,10 +44,10 @@ impl Inner {
             });
             for location in places {
                 match self.read_place(kind, id, &location, round == 1, plain) {
-                    Ok(()) => {
+                    Ok(number) => {
                         bad.remove(&location.pack.name);
                         self.distrust.add_all(&bad);
-                        return Ok(());
+                        return Ok(Found { location, number });
                     }
                     Err(error) => {
                         if matches!(error, Error::Damaged { .. }) {
@@ -56,10 +59,30 @@ impl Inner {
             }
         }
         self.distrust.add_all(&bad);
-        Err(reason.unwrap_or_else(|| self.missing(kind, id)))
+        Err(match reason {
+            None => self.missing(kind, id),
+            // Refused: this object, or everything since a moment ago?
+            Some(Error::Unreadable { object, source })
+                if source.kind == ErrorKind::Auth && !self.answers() =>
+            {
+                Error::Store {
+                    doing: format!("read {object}"),
+                    source,
+                }
+            }
+            Some(reason) => reason,
+        })
     }
 
-    /// One copy. `patient`: a store may say for a while that an object is not there; but of a pack that
+    /// Whether the store still gives away what every repository has. One request.
+    fn answers(&self) -> bool {
+        let key = crate::pack::key("config".to_owned());
+        self.store
+            .get_at_most(&key, crate::entry::MAX_ENTRY)
+            .is_ok()
+    }
+
+    /// One copy; the number it has in its pack. `patient`: a store may say for a while that an object is not there; but of a pack that
     /// is known to be gone nobody waits for every chunk.
     fn read_place(
         &self,
@@ -68,7 +91,7 @@ impl Inner {
         location: &Location,
         patient: bool,
         plain: &mut Vec<u8>,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
         let pack = &location.pack.name;
         let key = pack.pack_key();
         let mut attempt = 1;
@@ -88,7 +111,7 @@ impl Inner {
                     self.patience.pause(window(attempt));
                     attempt += 1;
                 }
-                Err(error) => return Err(of_object(error, key.as_str(), kind, id)),
+                Err(error) => return Err(of_object(error, key.as_str(), &format!("{kind} {id}"))),
             }
         }
     }
@@ -115,34 +138,35 @@ impl Inner {
         id: &BlobId,
         blob: &[u8],
         plain: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<u32, String> {
         self.open_blob(BlobKind::Chunk, id, blob, plain)
     }
 
-    fn open_blob(
+    /// Verifies a blob, header and payload; its number in its pack.
+    pub(crate) fn open_blob(
         &self,
         kind: BlobKind,
         id: &BlobId,
         blob: &[u8],
         plain: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<u32, String> {
         let chunk_size = usize::try_from(self.config.chunk_size.0).unwrap_or(usize::MAX);
         let limit = match kind {
             BlobKind::Chunk => chunk_size,
             BlobKind::Node => MAX_NODE,
         };
-        codec::open(&self.keys, kind, *id, blob, limit, plain)?;
+        let header = codec::open(&self.keys, kind, *id, blob, limit, plain)?;
         match kind {
             BlobKind::Chunk if plain.len() != chunk_size => Err(format!(
                 "chunk {id} has {} bytes, not {chunk_size}",
                 plain.len()
             )),
-            _ => Ok(()),
+            _ => Ok(header.number()),
         }
     }
 
     /// A part of a pack, exactly as long as asked for.
-    pub(super) fn get_blobs(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn get_blobs(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let key = name.pack_key();
         let length = range.end - range.start;
         let bytes = patiently(
@@ -161,23 +185,28 @@ impl Inner {
     }
 }
 
-/// The damage that a failed read of one object shows; any other failure is the store's, and stays it.
-fn of_object(error: Error, object: &str, kind: BlobKind, id: &BlobId) -> Error {
-    match &error {
-        Error::Store { source, .. } => match source.kind {
+/// What a failed read of one object shows; any other failure is the store's, and stays it.
+pub(super) fn of_object(error: Error, object: &str, what: &str) -> Error {
+    match error {
+        Error::Store { doing, source } => match source.kind {
             ErrorKind::NotFound => {
-                Error::damaged(object, format!("it is gone, and with it {kind} {id}"))
+                Error::damaged(object, format!("it is gone, and with it {what}"))
             }
             ErrorKind::Damaged => Error::damaged(
                 object,
                 format!(
-                    "{kind} {id} cannot be read from it: {}",
-                    convoy_fault::chain(source)
+                    "{what} cannot be read from it: {}",
+                    convoy_fault::chain(&source)
                 ),
             ),
-            _ => error,
+            // Repeating changes nothing, and the next object may be another matter.
+            ErrorKind::Permanent | ErrorKind::Auth => Error::Unreadable {
+                object: object.to_owned(),
+                source,
+            },
+            _ => Error::Store { doing, source },
         },
-        _ => error,
+        error => error,
     }
 }
 

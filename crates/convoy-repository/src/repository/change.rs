@@ -37,13 +37,13 @@ impl Repository {
         Ok(outcome(appended))
     }
 
-    /// Begins to write a backup, after reading the log to its end.
+    /// Begins to write a backup, after reading the log to its end: the first time, as opening read it.
     ///
     /// `base` is the backup whose tree it will start from: `Overtaken` if it is no longer protected.
     /// Nothing is visible, and nothing needs to be undone, before the session commits.
     pub fn begin(&self, base: Option<Uuid>) -> Result<Session, Error> {
         self.inner.writable()?;
-        let began = self.inner.log.catch_up()?;
+        let began = self.inner.log.catch_up_since_opening()?;
         if let Some(base) = base
             && !self.inner.log.with_fold(|fold| fold.is_protected(base))
         {

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::distrust::Distrust;
 use crate::entry::{self, slot_key};
 use crate::error::Error;
+use crate::fold::Fold;
 use crate::id::FullHash;
 use crate::index::Index;
 use crate::keys::Keys;
@@ -31,7 +32,8 @@ impl Repository {
             Err(Error::Damaged { .. }) => {
                 Config::parse(&read(&*store, patience, &config_key())?.ok_or(Error::NoRepository)?)?
             }
-            parsed => parsed?,
+            Err(error) => return Err(blame(&*store, patience, &bytes, error)),
+            Ok(config) => config,
         };
         let keys = Keys::derive(&config.secret);
         let cache = options
@@ -63,18 +65,30 @@ impl Repository {
             let first = read(&*store, patience, &slot_key(0))?.ok_or(Error::NoRepository)?;
             match_config(&first, &bytes, config.id)?;
         }
-        let read_only = why_read_only(&*store, options, &config, &bytes)?;
+        let mut read_only = why_read_only(&*store, options, &config, &bytes)?;
         let log = Log::new(
             Arc::clone(&store),
             keys.clone(),
             Arc::clone(&options.patience),
             cache.clone(),
+            config.single_writer,
         );
         log.load_cache()?;
+        // Who has seen a later entry would miss it now; a host that comes for the first time looks.
+        let first_time = log.with_fold(Fold::slots) == 0;
         log.catch_up()?;
+        if first_time && read_only.is_none() {
+            read_only = log.hole()?.map(|slot| {
+                format!(
+                    "{} is lost: restore it from a copy of the repository",
+                    slot_key(slot)
+                )
+            });
+        }
         if options.ask_store {
             log.compare_with_cache()?;
         }
+        log.opened();
         let inner = Inner {
             index: Mutex::new(Index::new(config.id)),
             store,
@@ -108,6 +122,26 @@ pub(super) fn read(
     }
 }
 
+/// A config that looks newer may be a damaged one: entry 0 knows its hash.
+fn blame(store: &dyn ObjectStore, patience: &dyn Patience, config: &[u8], error: Error) -> Error {
+    let Error::Newer { what } = error else {
+        return error;
+    };
+    let first = read(store, patience, &slot_key(0)).ok().flatten();
+    let body = first.as_deref().and_then(|first| first.get(128..));
+    let matches = match body.map(|body| Body::parse(1, body)) {
+        Some(Ok(Body::Init(init))) => init.config == FullHash::of(config),
+        _ => true,
+    };
+    Error::Newer {
+        what: if matches {
+            what
+        } else {
+            format!("{what}; or its config is damaged, which is not the one that log entry 0 names")
+        },
+    }
+}
+
 /// Entry 0 names the config's hash. Looked at before any MAC: a damaged config has the wrong keys, and
 /// would make every entry look damaged instead of itself.
 fn match_config(first: &[u8], config: &[u8], id: Uuid) -> Result<(), Error> {
@@ -118,7 +152,10 @@ fn match_config(first: &[u8], config: &[u8], id: Uuid) -> Result<(), Error> {
         }
         Ok(_) => Err(Error::damaged(
             "config",
-            "it is not the config that log entry 0 names",
+            format!(
+                "it is not the config that log entry 0 names, unless {} is damaged",
+                slot_key(0)
+            ),
         )),
         Err(_) => Err(Error::damaged(
             slot_key(0).as_str(),

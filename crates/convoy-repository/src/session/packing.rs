@@ -11,6 +11,7 @@ use crate::repository::Repository;
 use crate::segment::{self, PackEntry, Record};
 use crate::tree::Nodes;
 use convoy_objectstore::Key;
+use std::sync::PoisonError;
 
 /// Packs of nodes are closed here: they are read one node at a time.
 const NODE_PACK_TARGET: usize = 8 << 20;
@@ -174,7 +175,11 @@ impl Session {
 /// Nodes of the tree that this session makes.
 impl Nodes for &Session {
     fn read(&self, id: &BlobId) -> Result<Vec<u8>, Error> {
-        self.repository.read_node(id)
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        match ahead.node(&self.repository.inner, id) {
+            Some(plain) => Ok(plain),
+            None => self.repository.read_node(id),
+        }
     }
 
     fn write(&mut self, plain: &[u8]) -> Result<BlobId, Error> {
