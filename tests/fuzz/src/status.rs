@@ -71,7 +71,7 @@ pub fn pool(data: &[u8]) {
                 .is_some_and(|usage| usage.mode != Mode::ReadOnly);
             assert!(!status.takes_messages() || fine);
             let line = pool_line(&status);
-            says(&text, &line, 9);
+            says(text.trim(), &line, 9);
             assert_eq!(PoolStatus::parse(&line), Ok(status));
         }
         Err(error) => assert!(error.to_string().len() < 10_000),
@@ -141,7 +141,7 @@ pub fn thin(data: &[u8]) {
             };
             // A device that is not bound to its pool says "-", which is as good as "0 -".
             if text.trim() != "-" {
-                says(&text, &line, 2);
+                says(text.trim(), &line, 2);
             }
             assert_eq!(ThinStatus::parse(&line), Ok(status));
         }

@@ -84,6 +84,12 @@ fn seeds() -> Vec<Vec<u8>> {
             seeds.push([&[choice, 2], &base.block(held)[..368]].concat());
         }
     }
+    // Just beside what is accepted: versions, flags, sizes of data and metadata blocks.
+    for (at, value) in [(40, 1), (40, 3), (360, 1), (336, 127), (340, 16)] {
+        let mut near = base(0).block(0)[..368].to_vec();
+        near[at] = value;
+        seeds.push([&[0, 0], &near[..]].concat());
+    }
     seeds.push(vec![0, 1]);
     seeds.push([&[0, 1], &b"\x00\x00\x00\x00XFSB".repeat(20)[..]].concat());
     seeds

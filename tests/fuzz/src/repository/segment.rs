@@ -99,6 +99,18 @@ fn written(bytes: &[u8], head: &Head, records: &[Record]) -> Vec<u8> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = shapes();
+    // A record that begins in its pack's header, and one that ends in its table.
+    let first = HEADER + 2 + PACK;
+    for (at, value) in [(first + 36, 63), (first + 42, 16)] {
+        let mut near = seeds[1].clone();
+        near[at] = value;
+        seeds.push(near);
+    }
+    seeds
+}
+
+fn shapes() -> Vec<Vec<u8>> {
     [(0, 0), (1, 1), (1, 3), (3, 8)]
         .map(|(packs, records)| {
             let mut seed = vec![0, packs];
