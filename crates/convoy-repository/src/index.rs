@@ -267,7 +267,7 @@ impl Index {
                 }
                 // Nothing is known then.
                 Err(error) => {
-                    tracing::debug!(%error, segment = %cold.name, "cannot examine an index segment")
+                    tracing::debug!(%error, segment = %cold.name, "cannot examine an index segment");
                 }
             }
         }

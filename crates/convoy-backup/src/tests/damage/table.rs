@@ -322,7 +322,7 @@ fn every_object_in_every_way() {
             variants += count;
             let cells: Vec<String> = cells
                 .iter()
-                .map(|cell| Vec::from_iter(cell.iter().copied()).join("; "))
+                .map(|cell| cell.iter().copied().collect::<Vec<_>>().join("; "))
                 .map(|cell| {
                     if cell.is_empty() {
                         "-".to_owned()
