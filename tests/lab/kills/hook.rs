@@ -117,18 +117,15 @@ impl Hook {
             done: point.done,
         };
         match state {
-            State::Off => None,
-            State::Note(places) => {
-                places.push(here);
-                None
-            }
+            State::Note(places) => places.push(here),
             State::End(place, mode) if *place == here => {
                 let mode = *mode;
                 *state = State::Off;
-                Some(mode)
+                return Some(mode);
             }
-            State::End(..) => None,
+            State::Off | State::End(..) => (),
         }
+        None
     }
 }
 

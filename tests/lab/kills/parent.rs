@@ -143,6 +143,10 @@ impl Battery {
                 if std::env::var_os("CONVOY_KILLS_TELL").is_some() {
                     println!("{order}: {outcome}: {how} {lines:?}");
                 }
+                // A caller was told that it is done.
+                if order.starts_with("end ") && how.contains("ended well") && outcome == "undone" {
+                    return self.violation(order, "it ended well, and was undone");
+                }
                 self.table.put(label, place, mode, &outcome);
             }
             did => self.violation(order, &format!("after it, {did:?}: {how}")),

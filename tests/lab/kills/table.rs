@@ -2,6 +2,7 @@
 
 use super::hook::{Mode, Place};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// The cells, by verb, place and mode.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ impl Table {
                 }
                 let cell = cell.map_or("", String::as_str);
                 *counts.entry((verb, *mode, cell)).or_default() += 1;
-                line += &format!("{:<7}{cell:<12}", mode.word());
+                write!(line, "{:<7}{cell:<12}", mode.word()).expect("text takes text");
             }
             println!("{line}");
         }

@@ -17,9 +17,8 @@ pub(crate) fn plays_a_part() -> bool {
         return false;
     };
     let mut stage = Stage::new(dir.into());
-    let mut lines = std::io::stdin().lock().lines().map(Result::unwrap);
-    while let Some(line) = lines.next() {
-        obey(&mut stage, &line);
+    for line in std::io::stdin().lock().lines() {
+        obey(&mut stage, &line.unwrap());
     }
     true
 }
