@@ -28,6 +28,7 @@ MAX_NODE = 16 + 4 * 512 + 32 * 1024
 MAX_SEGMENT = 64 + 44 * MAX_SEGMENT_PACKS + 1024 + 44 * MAX_RECORDS
 FANOUT, MAX_SLOTS, COMMIT_WINDOW = 1024, 1 << 48, 1 << 20
 MAX_DEPTH = 32
+MAX_NAMES = 1024
 CHUNK, NODE = 0, 1
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HEX64, SESSION = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
@@ -140,7 +141,9 @@ def json_float(text):
 
 
 def json_object(pairs):
-    """An object whose names occur once each."""
+    """An object whose names occur once each, and are not too many."""
+    if len(pairs) > MAX_NAMES:
+        raise ValueError("an object has too many names")
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise ValueError("a name occurs twice in an object")
