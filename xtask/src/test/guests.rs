@@ -31,6 +31,8 @@ const TOOLS: &[&str] = &[
 
 /// One test after the other, those named and no others; a guest's serial line looks like a terminal.
 const LIBTEST: &[&str] = &["--test-threads=1", "--color=never", "--exact"];
+/// Modules that take long for the tests they count.
+const LONGEST: &[&str] = &["kills", "daemon"];
 /// Guests at a time: each is one busy processor.
 const AT_ONCE: usize = 2;
 /// The scratch disks of a guest.
@@ -54,7 +56,7 @@ pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow
         debs::closure(&places::lab_cache()?, TOOLS)?
     };
     let mut total = Tally::default();
-    for guest in side_by_side(AT_ONCE, most_first(groups), |(module, tests)| {
+    for guest in side_by_side(AT_ONCE, longest_first(groups), |(module, tests)| {
         in_guest(env, &binary, layer.as_deref(), &module, &tests)
     }) {
         total.add(guest);
@@ -62,10 +64,14 @@ pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow
     Ok(total)
 }
 
-/// The modules with the most tests first, so that no long one begins when all others are done.
-fn most_first(groups: BTreeMap<String, Vec<String>>) -> Vec<(String, Vec<String>)> {
+/// The longest first, so that none begins when all others are done: those known to be long, then those
+/// with the most tests.
+fn longest_first(groups: BTreeMap<String, Vec<String>>) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, tests)| std::cmp::Reverse(tests.len()));
+    groups.sort_by_key(|(module, tests)| {
+        let known = LONGEST.contains(&module.as_str());
+        std::cmp::Reverse((known, tests.len()))
+    });
     groups
 }
 
@@ -343,6 +349,24 @@ mod tests {
         );
         assert_eq!(groups["pool"], ["pool::a", "pool::deep::b"]);
         assert_eq!(group(listed, Some("deep")).len(), 1);
+    }
+
+    #[test]
+    fn long_modules_begin_first() {
+        let tests = |count| vec![String::new(); count];
+        let groups = [
+            ("backup", 16),
+            ("daemon", 9),
+            ("diff", 1),
+            ("kills", 1),
+            ("pool", 18),
+        ];
+        let groups = groups.map(|(module, count)| (module.to_owned(), tests(count)));
+        let order: Vec<String> = longest_first(groups.into())
+            .into_iter()
+            .map(|(module, _)| module)
+            .collect();
+        assert_eq!(order, ["daemon", "kills", "pool", "backup", "diff"]);
     }
 
     #[test]
