@@ -182,6 +182,23 @@ fn who_holds_a_mount_is_named() {
     world.end();
 }
 
+/// A child that was just forked for another verb had the folder open, and an unmount in that moment was
+/// refused, with nobody to name.
+#[test]
+fn what_holds_a_mount_for_a_moment_is_waited_for() {
+    let world = World::new(25, Bytes::gib(1));
+    world.make();
+    world.mount(&MountOptions::default()).unwrap();
+    let folder = std::fs::File::open(&world.target).unwrap();
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(folder);
+    });
+    unmount(&world.target, world.number()).unwrap();
+    holder.join().unwrap();
+    world.end();
+}
+
 #[test]
 fn a_mount_in_another_namespace_is_named() {
     let world = World::new(23, Bytes::gib(1));

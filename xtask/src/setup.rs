@@ -135,6 +135,26 @@ pub(crate) fn prepare() -> anyhow::Result<Environment> {
     }
 }
 
+/// Installs what tests run as programs, where they run on this machine's own kernel; without Debian's apt
+/// the names are told, and the tests say what they miss.
+pub(crate) fn install_tools(packages: &[&str]) -> anyhow::Result<()> {
+    let missing = match Apt::new(&places::lab_cache()?) {
+        Ok(apt) => apt.would_install(packages)?,
+        Err(error) => {
+            eprintln!("setup: needed: {} ({error:#})", packages.join(", "));
+            return Ok(());
+        }
+    };
+    let names: Vec<String> = missing.into_iter().map(|package| package.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if !may_install() {
+        bail!("install by hand: {}", names.join(", "));
+    }
+    install(&names)
+}
+
 fn may_install() -> bool {
     let unpack = std::env::var_os("CONVOY_SETUP").is_some_and(|value| value == "unpack");
     nix::unistd::geteuid().is_root() && !unpack

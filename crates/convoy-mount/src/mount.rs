@@ -11,6 +11,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long whoever holds a mount may take to let go of it before the unmount is refused.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether there was something to unmount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +62,7 @@ pub fn mount(
 /// Unmounts this device's file system from exactly this path. [`Error::Busy`] names who holds it;
 /// [`Error::Covered`] says that another file system lies over it, or over a folder on the way, which is
 /// somebody else's to unmount. When it returns, the file system's data is on the device, unless it is
-/// mounted elsewhere too.
+/// mounted elsewhere too. What holds it may let go within a second; then it is [`Error::Busy`].
 pub fn unmount(target: &Path, device: (u32, u32)) -> Result<Unmounted, Error> {
     let covered = || Error::Covered {
         target: target.to_owned(),
@@ -70,7 +75,7 @@ pub fn unmount(target: &Path, device: (u32, u32)) -> Result<Unmounted, Error> {
         }
         _ => return Ok(Unmounted::NotMounted),
     };
-    match umount2(&entry.target, MntFlags::UMOUNT_NOFOLLOW) {
+    match detach(&entry.target) {
         Ok(()) => Ok(Unmounted::Unmounted),
         // Somebody else unmounted it meanwhile.
         Err(Errno::EINVAL) if !is_target_of(device, target)? => Ok(Unmounted::NotMounted),
@@ -79,6 +84,19 @@ pub fn unmount(target: &Path, device: (u32, u32)) -> Result<Unmounted, Error> {
             target: entry.target,
         }),
         Err(errno) => Err(Error::io("unmount", entry.target)(errno.into())),
+    }
+}
+
+/// `umount2`, again for a while when something holds the mount. That may be over in a moment: a process that
+/// is started anywhere in this one has, until it is another program, every file that is open here, such as the
+/// folder that [`sync_filesystem`] flushes.
+fn detach(target: &Path) -> Result<(), Errno> {
+    let begin = Instant::now();
+    loop {
+        match umount2(target, MntFlags::UMOUNT_NOFOLLOW) {
+            Err(Errno::EBUSY) if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            done => return done,
+        }
     }
 }
 

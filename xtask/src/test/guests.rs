@@ -14,9 +14,10 @@ use super::steps::cargo_command;
 use super::tally::{Libtest, Tally};
 use crate::run::quietly;
 use crate::setup::Environment;
-use crate::{debs, places};
+use crate::{debs, places, setup};
 
-/// Packages the tests use inside the guest; what the host lacks of them lies over its root there.
+/// Packages the tests use. What the host lacks of them lies over its root in the guest; on the host's own
+/// kernel they are installed.
 const TOOLS: &[&str] = &[
     "dmsetup",
     "e2fsprogs",
@@ -285,6 +286,7 @@ fn on_host(
     if !nix::unistd::geteuid().is_root() {
         bail!("--host needs root: the tests make devices");
     }
+    setup::install_tools(TOOLS)?;
     let disks = LoopDisks::attach()?;
     let mut total = Tally::default();
     for (module, tests) in groups {
@@ -326,6 +328,8 @@ impl LoopDisks {
 impl Drop for LoopDisks {
     fn drop(&mut self) {
         for device in &self.devices {
+            // The tests leave their scratch folder mounted for the next module. Nothing mounted is no error.
+            quietly(Command::new("umount").args(["--all-targets", device])).ok();
             if let Err(error) = quietly(Command::new("losetup").arg("--detach").arg(device)) {
                 eprintln!("test: {error:#}");
             }
