@@ -1,6 +1,7 @@
 //! Everything continuous integration runs, in one command; all failures are told together at the end.
 
 mod guests;
+mod loop_disks;
 mod steps;
 mod tally;
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::loop_disks::LoopDisks;
 use super::steps::cargo_command;
 use super::tally::{Libtest, Tally};
 use crate::run::quietly;
@@ -287,55 +288,15 @@ fn on_host(
         bail!("--host needs root: the tests make devices");
     }
     setup::install_tools(TOOLS)?;
-    let disks = LoopDisks::attach()?;
+    let disks = LoopDisks::attach(DISKS.len(), DISK_SIZE)?;
     let mut total = Tally::default();
     for (module, tests) in groups {
         let mut command = env.command(&binary.to_string_lossy());
         command.args(LIBTEST).args(&tests);
-        tell_tests(&mut command, disks.devices.iter().cloned());
+        tell_tests(&mut command, disks.devices().iter().cloned());
         total.add(collect(command, &module, &tests));
     }
     Ok(total)
-}
-
-/// Sparse files on loop devices, gone when dropped.
-struct LoopDisks {
-    dir: PathBuf,
-    devices: Vec<String>,
-}
-
-impl LoopDisks {
-    fn attach() -> anyhow::Result<Self> {
-        let dir = nix::unistd::mkdtemp(&places::lab_cache()?.join("disks-XXXXXX"))?;
-        let mut disks = Self {
-            dir,
-            devices: Vec::new(),
-        };
-        for number in 0..DISKS.len() {
-            let file = disks.dir.join(number.to_string());
-            quietly(Command::new("truncate").args(["-s", DISK_SIZE]).arg(&file))?;
-            let device = quietly(
-                Command::new("losetup")
-                    .args(["--find", "--show"])
-                    .arg(&file),
-            )?;
-            disks.devices.push(device.trim().to_owned());
-        }
-        Ok(disks)
-    }
-}
-
-impl Drop for LoopDisks {
-    fn drop(&mut self) {
-        for device in &self.devices {
-            // The tests leave their scratch folder mounted for the next module. Nothing mounted is no error.
-            quietly(Command::new("umount").args(["--all-targets", device])).ok();
-            if let Err(error) = quietly(Command::new("losetup").arg("--detach").arg(device)) {
-                eprintln!("test: {error:#}");
-            }
-        }
-        std::fs::remove_dir_all(&self.dir).ok();
-    }
 }
 
 #[cfg(test)]
