@@ -81,6 +81,27 @@ fn check_all(store: &Arc<Volatile>, devices: &[Device], context: &str) -> usize 
     backups.len()
 }
 
+/// A store on which the fault will happen at the nth request, and what to call it.
+fn faulty(nth: u64, fault: &Fault) -> (Arc<Volatile>, String) {
+    let store = Volatile::new();
+    store.faults.inject(Rule {
+        nth,
+        ..Rule::on_any(fault.clone())
+    });
+    (store, format!("{fault:?} at request {nth}"))
+}
+
+/// Whoever comes next goes on, and ends with exactly what was wanted.
+#[track_caller]
+fn ends_well(store: &Arc<Volatile>, devices: &[Device], context: &str) {
+    run_all(store, devices).unwrap_or_else(|kind| panic!("{context}: {kind}"));
+    assert_eq!(
+        check_all(store, devices, context),
+        devices.len(),
+        "{context}"
+    );
+}
+
 fn requests_of_a_clean_run(devices: &[Device]) -> u64 {
     let store = Volatile::new();
     run_all(&store, devices).unwrap();
@@ -97,12 +118,7 @@ fn killed_before_or_after_any_request_with_the_power_gone() {
     assert!(requests > 30, "{requests}");
     for nth in 1..=requests {
         for fault in [Fault::KillBefore, Fault::KillAfter] {
-            let store = Volatile::new();
-            let context = format!("{fault:?} {nth}");
-            store.faults.inject(Rule {
-                nth,
-                ..Rule::on_any(fault)
-            });
+            let (store, context) = faulty(nth, &fault);
             let acknowledged = run_all(&store, &devices);
             store.power_cut();
             let visible = check_all(&store, &devices, &context);
@@ -110,13 +126,7 @@ fn killed_before_or_after_any_request_with_the_power_gone() {
                 acknowledged.is_err() || visible == devices.len(),
                 "{context}: acknowledged and lost"
             );
-            // Whoever comes next goes on, and ends with exactly what was wanted.
-            run_all(&store, &devices).unwrap_or_else(|kind| panic!("{context}: {kind}"));
-            assert_eq!(
-                check_all(&store, &devices, &context),
-                devices.len(),
-                "{context}"
-            );
+            ends_well(&store, &devices, &context);
         }
     }
 }
@@ -134,18 +144,8 @@ fn one_failed_or_lost_answer_at_any_request_is_ridden_out() {
     ];
     for nth in 1..=requests {
         for fault in &faults {
-            let store = Volatile::new();
-            store.faults.inject(Rule {
-                nth,
-                ..Rule::on_any(fault.clone())
-            });
-            let context = format!("{fault:?} {nth}");
-            run_all(&store, &devices).unwrap_or_else(|kind| panic!("{context}: {kind}"));
-            assert_eq!(
-                check_all(&store, &devices, &context),
-                devices.len(),
-                "{context}"
-            );
+            let (store, context) = faulty(nth, fault);
+            ends_well(&store, &devices, &context);
         }
     }
 }
@@ -155,22 +155,12 @@ fn a_permanent_failure_is_told_and_leaves_what_was_there() {
     let devices = generations();
     let requests = requests_of_a_clean_run(&devices);
     for nth in 1..=requests {
-        let store = Volatile::new();
-        let context = format!("request {nth}");
-        store.faults.inject(Rule {
-            nth,
-            ..Rule::on_any(Fault::Before(ErrorKind::Permanent))
-        });
+        let (store, context) = faulty(nth, &Fault::Before(ErrorKind::Permanent));
         let result = run_all(&store, &devices);
         store.faults.revive();
         let visible = check_all(&store, &devices, &context);
         assert!(result.is_err() || visible == devices.len(), "{context}");
-        run_all(&store, &devices).unwrap_or_else(|kind| panic!("{context}: {kind}"));
-        assert_eq!(
-            check_all(&store, &devices, &context),
-            devices.len(),
-            "{context}"
-        );
+        ends_well(&store, &devices, &context);
     }
 }
 
@@ -180,22 +170,12 @@ fn reads_that_lie_once_are_read_again() {
     let requests = requests_of_a_clean_run(&devices);
     for nth in 1..=requests {
         for fault in [Fault::Flip(77), Fault::Truncate(20)] {
-            let store = Volatile::new();
-            store.faults.inject(Rule {
-                nth,
-                ..Rule::on_any(fault.clone())
-            });
-            let context = format!("{fault:?} {nth}");
+            let (store, context) = faulty(nth, &fault);
             // It may be an error, never a wrong backup.
             drop(run_all(&store, &devices));
             store.faults.revive();
             check_all(&store, &devices, &context);
-            run_all(&store, &devices).unwrap_or_else(|kind| panic!("{context}: {kind}"));
-            assert_eq!(
-                check_all(&store, &devices, &context),
-                devices.len(),
-                "{context}"
-            );
+            ends_well(&store, &devices, &context);
         }
     }
 }
