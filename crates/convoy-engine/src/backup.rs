@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{BackupInfo, BackupOutcome, BackupSummary, Problem, Verification};
 use crate::operation::{Event, Operation, Phase};
-use convoy_backup::{FileReader, Observer};
+use convoy_backup::Observer;
 use convoy_blockdiff::ChangeList;
 use convoy_catalog as catalog;
 use convoy_catalog::{Change, KnownBackup, Pin};
@@ -183,13 +183,15 @@ impl Engine {
     ) -> Result<(BackupInfo, BackupSummary), Error> {
         let pool = self.pool_record()?;
         let active = ActiveSnapshot::new(self, snapshot)?;
-        let source = FileReader::open_direct(&active.node)
+        let source = self
+            .machine
+            .reader(&active.node)
             .doing(|| format!("opening snapshot {}", snapshot.name))?;
         let facts = facts(volume, snapshot, &pool, self.catalog.host(), op);
         op.phase(Phase::BackingUp);
         let made = convoy_backup::create(
             &destination.repository,
-            &source,
+            &*source,
             changes,
             pool.block_size,
             base.map(|base| &base.backup),

@@ -53,7 +53,7 @@ impl Engine {
             .destination_by_url(&url)
             .doing(|| format!("looking for destination {url}"))?;
         // A folder that is not there is the destination's failure, never "no backup yet".
-        let store = match convoy_objectstore::open(&location) {
+        let store = match self.machine.store(&location) {
             Ok(store) => self.steps.store(store),
             Err(error) => {
                 let missing = error.kind() == Kind::NotFound;
@@ -73,6 +73,7 @@ impl Engine {
                 .as_ref()
                 .map(|known| self.root.cache(known.repository)),
             ask_store: ask == Ask::Store,
+            patience: self.machine.patience(),
             ..OpenOptions::default()
         };
         let repository = match Repository::open(store.clone(), &options) {
@@ -82,6 +83,7 @@ impl Engine {
                 (None, Missing::Create) => {
                     let new = CreateOptions {
                         host: self.catalog.host(),
+                        patience: self.machine.patience(),
                         ..CreateOptions::default()
                     };
                     match Repository::create(store.clone(), &new) {

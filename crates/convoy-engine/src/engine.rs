@@ -6,6 +6,7 @@ use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::flush::Flushes;
 use crate::ledger::Ledger;
+use crate::machine::Machine;
 use crate::model::{Info, PoolInfo};
 use crate::root::Root;
 use crate::seams::Seams;
@@ -14,7 +15,7 @@ use convoy_catalog::Catalog;
 use convoy_thinpool::Pool;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ pub struct Engine {
     /// How long a snapshot may hold its volume.
     pub(crate) hold_limit: Duration,
     pub(crate) steps: Steps,
+    pub(crate) machine: Arc<dyn Machine>,
     recovered: Vec<String>,
     /// Last, so that the lock is given up when everything above is gone.
     pub(crate) root: Root,
@@ -76,7 +78,9 @@ impl Engine {
         // A frozen volume holds everybody who writes to it: they are let go before anything that may
         // refuse to go on.
         let resumed = recovery::resume(&catalog, &*control)?;
-        let (pool, record) = pool::bring_up(&root, &catalog, &config.pool, &control, &steps)?;
+        let machine = seams.machine;
+        let (pool, record) =
+            pool::bring_up(&root, &catalog, &config.pool, &control, &*machine, &steps)?;
         let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
         let mut engine = Self {
             catalog,
@@ -89,6 +93,7 @@ impl Engine {
             flushes: Flushes::default(),
             hold_limit: config.hold_limit,
             steps,
+            machine,
             recovered: resumed,
             root,
         };

@@ -6,10 +6,10 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::machine::Machine;
 use convoy_catalog::Volume;
 use convoy_fault::{Fault, Kind};
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -32,12 +32,13 @@ enum Subject {
 }
 
 impl Subject {
-    fn flush(&self) -> Result<(), Error> {
+    fn flush(&self, machine: &dyn Machine) -> Result<(), Error> {
         match self {
-            Self::Mounted { target, device } => convoy_mount::sync_filesystem(target, *device)
+            Self::Mounted { target, device } => machine
+                .sync_filesystem(target, *device)
                 .map_err(|error| Error::of("flushing", error)),
-            Self::Device(node) => File::open(node)
-                .and_then(|file| file.sync_all())
+            Self::Device(node) => machine
+                .flush(node)
                 .map_err(|error| Error::of(format!("flushing {}", node.display()), error)),
         }
     }
@@ -60,7 +61,10 @@ impl Engine {
         loop {
             let left = limit.saturating_sub(begin.elapsed());
             let once = Instant::now();
-            match self.flushes.flush(volume.uuid, &subject, left) {
+            match self
+                .flushes
+                .flush(volume.uuid, &subject, &self.machine, left)
+            {
                 Some(Ok(())) if once.elapsed() <= limit / QUICK => return Ok(()),
                 Some(Ok(())) => (),
                 Some(Err(error)) if error.kind() == Kind::Busy => {
@@ -106,11 +110,13 @@ impl Flushes {
         &self,
         volume: Uuid,
         subject: &Arc<Subject>,
+        machine: &Arc<dyn Machine>,
         patience: Duration,
     ) -> Option<Result<(), Error>> {
         self.run(volume, patience, {
             let subject = Arc::clone(subject);
-            move || subject.flush()
+            let machine = Arc::clone(machine);
+            move || subject.flush(&*machine)
         })
     }
 

@@ -19,6 +19,7 @@ mod failpoints;
 mod flush;
 pub mod guard;
 mod ledger;
+pub mod machine;
 mod metadata;
 mod model;
 mod operation;
@@ -36,6 +37,7 @@ mod volume;
 pub use config::{Config, PoolConfig};
 pub use engine::Engine;
 pub use error::Error;
+pub use machine::{Host, Machine};
 pub use model::{
     BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
     PoolInfo, Problem, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,

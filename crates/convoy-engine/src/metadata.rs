@@ -2,8 +2,9 @@
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::machine::Metadata;
 use crate::model::{SnapshotInfo, SnapshotUsage};
-use convoy_thin_metadata::{FileSource, View};
+use convoy_thin_metadata::View;
 use convoy_units::DevId;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -12,13 +13,15 @@ impl Engine {
     /// Reads a metadata snapshot that is held for just this. Other readers queue, the pool goes on.
     pub(crate) fn read_metadata<T>(
         &self,
-        read: impl FnOnce(&View<FileSource>) -> Result<T, Error>,
+        read: impl FnOnce(&View<Metadata>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let held = self
             .pool
             .reserve_metadata_snapshot()
             .doing(|| "reserving a snapshot of the pool's metadata")?;
-        let answer = FileSource::open(held.metadata_device())
+        let answer = self
+            .machine
+            .metadata(held.metadata_device())
             .and_then(|source| View::held(source, held.root()))
             .doing(|| "reading the pool's metadata")
             .and_then(|view| read(&view));

@@ -19,12 +19,13 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::ledger::Ledger;
+use crate::machine::Machine;
 use crate::model::PoolInfo;
 use crate::root::Root;
 use convoy_catalog as catalog;
 use convoy_catalog::Change;
 use convoy_fault::Kind;
-use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, blockdev, loopdev};
+use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, loopdev};
 use convoy_units::{Bytes, DataBlockSize};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,12 +36,13 @@ pub(crate) fn bring_up(
     catalog: &Ledger,
     config: &PoolConfig,
     control: &Arc<dyn Control>,
+    machine: &dyn Machine,
     steps: &Steps,
 ) -> Result<(Pool, catalog::Pool), Error> {
     let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
     let begun_before = !pools.is_empty();
     let mut record = match (pools.pop(), pools.len()) {
-        (None, _) => new_record(root, config)?,
+        (None, _) => new_record(root, config, machine)?,
         (Some(record), 0) => changed_record(record, config)?,
         (Some(_), others) => {
             let what = format!(
@@ -61,11 +63,11 @@ pub(crate) fn bring_up(
     } else {
         remove_half_made(&**control, &record)?;
         if record.initialised {
-            check_identity(catalog, &record, &devices, config.trust_data)?;
+            check_identity(catalog, &record, &devices, machine, config.trust_data)?;
         } else {
-            check_blank(&record, &devices, begun_before)?;
-            record.data_size = device_size(&devices.data)?;
-            record.metadata_size = device_size(&devices.metadata)?;
+            check_blank(&record, &devices, machine, begun_before)?;
+            record.data_size = device_size(machine, &devices.data)?;
+            record.metadata_size = device_size(machine, &devices.metadata)?;
         }
     }
     // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
@@ -86,7 +88,7 @@ pub(crate) fn bring_up(
         Ok(pool) => pool,
         Err(error) => {
             if !begun_before {
-                forget_unmade(catalog, &record, &spec.metadata, &**control);
+                forget_unmade(catalog, &record, &spec.metadata, &**control, machine);
             }
             return Err(Error::of(format!("activating pool {}", record.name), error));
         }
@@ -100,7 +102,7 @@ pub(crate) fn bring_up(
     if active {
         pool.release_stale_metadata_snapshot()
             .doing(|| "releasing a stale metadata snapshot")?;
-        check_active(catalog, &record, &pool)?;
+        check_active(catalog, &record, &pool, machine)?;
     }
     Ok((pool, record))
 }
@@ -145,8 +147,17 @@ fn remove_half_made(control: &dyn Control, record: &catalog::Pool) -> Result<(),
 /// next start may have other settings.
 ///
 /// Not while a device bears its identity: under another one it would be somebody else's.
-fn forget_unmade(catalog: &Ledger, record: &catalog::Pool, metadata: &Path, control: &dyn Control) {
-    if !blockdev::first_block_is_zero(metadata).is_ok_and(|blank| blank) {
+fn forget_unmade(
+    catalog: &Ledger,
+    record: &catalog::Pool,
+    metadata: &Path,
+    control: &dyn Control,
+    machine: &dyn Machine,
+) {
+    if !machine
+        .first_block_is_zero(metadata)
+        .is_ok_and(|blank| blank)
+    {
         return;
     }
     let forgotten = remove_half_made(control, record).and_then(|()| {

@@ -49,7 +49,7 @@ impl Kernel {
 impl Engine {
     /// Reads what is mounted and active.
     pub(crate) fn kernel(&self) -> Result<Kernel, Error> {
-        let mounts = convoy_mount::mounts().doing(|| "reading the mount table")?;
+        let mounts = self.machine.mounts().doing(|| "reading the mount table")?;
         let devices = self
             .pool
             .own_devices()

@@ -4,8 +4,8 @@ use crate::backup::Ears;
 use crate::destination::OpenDestination;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::machine::Machine;
 use crate::operation::{Operation, Phase};
-use convoy_backup::FileWriter;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
 use convoy_repository::BackupRecord;
@@ -56,6 +56,7 @@ pub(crate) fn fill(
     source: &Source,
     volume: &catalog::Volume,
     device: &ThinDevice,
+    machine: &dyn Machine,
     op: &Operation<'_>,
 ) -> Result<(), Error> {
     op.phase(Phase::Restoring);
@@ -65,11 +66,11 @@ pub(crate) fn fill(
             source.backup.name, volume.name
         )
     };
-    let sink = FileWriter::open(&device.node).doing(doing)?;
+    let sink = machine.writer(&device.node).doing(doing)?;
     convoy_backup::restore(
         &source.destination.repository,
         &source.backup,
-        &sink,
+        &*sink,
         &Ears(op),
     )
     .doing(doing)?;

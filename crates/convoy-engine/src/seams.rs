@@ -3,10 +3,11 @@
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::guard::{Guard, Unguarded};
+use crate::machine::{Host, Machine};
 use convoy_thinpool::{Control, KernelControl};
 use std::sync::Arc;
 
-/// The kernel's device mapper and the guard of an engine.
+/// The kernel's device mapper, the machine around it, and the guard of an engine.
 ///
 /// Begin with [`Seams::kernel`] or [`Seams::over`], and replace what is to be another.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Seams {
     /// Who lets a volume run again if this process dies or stalls while it holds one for a snapshot.
     /// Nobody, by default: a volume that is held then waits for the next opening.
     pub guard: Arc<dyn Guard>,
+    /// Devices as bytes, filesystems, mounts and stores: this host's, or a model of them.
+    pub machine: Arc<dyn Machine>,
     /// Who hears of every step of every verb, and may end it there.
     #[cfg(feature = "failpoints")]
     pub failpoints: Option<Arc<dyn crate::failpoints::Failpoints>>,
@@ -32,11 +35,12 @@ impl Seams {
         Ok(Self::over(Arc::new(control)))
     }
 
-    /// A device mapper of the caller's, and no guard.
+    /// A device mapper of the caller's, on this host, and no guard.
     pub fn over(control: Arc<dyn Control>) -> Self {
         Self {
             control,
             guard: Arc::new(Unguarded),
+            machine: Arc::new(Host),
             #[cfg(feature = "failpoints")]
             failpoints: None,
         }

@@ -110,7 +110,7 @@ impl Engine {
                     last = Some(error);
                 }
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            self.machine.sleep(std::time::Duration::from_millis(100));
         }
         let error = last.expect("it was tried, and did not return");
         Err(Error::of(doing(), error).hinting("it did happen in the pool: it will be recorded by the next change, or at the next start"))

@@ -5,6 +5,7 @@ mod mounting;
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::machine::Machine;
 use crate::model::{CreateVolume, Created, VolumeInfo};
 use crate::operation::{Operation, Phase};
 use crate::restore::{Source, fill};
@@ -60,10 +61,12 @@ impl Engine {
             tracing::info_span!("create", volume = %volume.name, operation = %op.id).entered();
         self.make_device(&volume, op)?;
         let filled = self.activate(&volume).and_then(|device| match &source {
-            Some(source) => self
+            Some(source) => self.steps.run("fill", || {
+                fill(source, &volume, &device, &*self.machine, op)
+            }),
+            None => self
                 .steps
-                .run("fill", || fill(source, &volume, &device, op)),
-            None => self.steps.run("mkfs", || format(&volume, &device, op)),
+                .run("mkfs", || format(&volume, &device, &*self.machine, op)),
         });
         if let Err(error) = filled {
             if let Err(left) = self.destroy(&volume, op) {
@@ -216,7 +219,12 @@ impl Engine {
 }
 
 /// Makes a volume's filesystem.
-fn format(volume: &catalog::Volume, device: &ThinDevice, op: &Operation<'_>) -> Result<(), Error> {
+fn format(
+    volume: &catalog::Volume,
+    device: &ThinDevice,
+    machine: &dyn Machine,
+    op: &Operation<'_>,
+) -> Result<(), Error> {
     op.phase(Phase::Formatting);
     let filesystem = parse_filesystem(&volume.filesystem)?;
     // The filesystem bears the volume's identity: what proves later that a data device is the pool's.
@@ -224,7 +232,8 @@ fn format(volume: &catalog::Volume, device: &ThinDevice, op: &Operation<'_>) -> 
         uuid: Some(volume.uuid.to_string()),
         ..MakeOptions::default()
     };
-    convoy_mount::make_filesystem(&device.node, filesystem, &options)
+    machine
+        .make_filesystem(&device.node, filesystem, &options)
         .doing(|| format!("making the filesystem of volume {}", volume.name))
 }
 

@@ -2,10 +2,10 @@
 
 use super::devices::Devices;
 use crate::error::{Doing, Error};
+use crate::machine::Machine;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
-use convoy_thin_metadata::{FileSource, SuperblockState, View, read_superblock};
-use convoy_thinpool::{blockdev, signature};
+use convoy_thin_metadata::{SuperblockState, View, read_superblock};
 use convoy_units::TransactionId;
 use std::path::Path;
 
@@ -14,11 +14,16 @@ use std::path::Path;
 pub(super) fn check_blank(
     record: &catalog::Pool,
     devices: &Devices,
+    machine: &dyn Machine,
     begun_before: bool,
 ) -> Result<(), Error> {
     let (data, metadata) = (&devices.data, &devices.metadata);
-    if blockdev::number_of(data).doing(|| format!("looking at {}", data.display()))?
-        == blockdev::number_of(metadata).doing(|| format!("looking at {}", metadata.display()))?
+    if machine
+        .number_of(data)
+        .doing(|| format!("looking at {}", data.display()))?
+        == machine
+            .number_of(metadata)
+            .doing(|| format!("looking at {}", metadata.display()))?
     {
         let what = format!(
             "{} and {} are the same device",
@@ -27,15 +32,17 @@ pub(super) fn check_blank(
         );
         return Err(Error::new(Kind::Invalid, what));
     }
-    let ours = begun_before && is_freshly_made(record, devices)?;
+    let ours = begun_before && is_freshly_made(record, devices, machine)?;
     for device in [data, metadata] {
-        let found = signature::probe(device)
+        let found = machine
+            .signature_of(device)
             .doing(|| format!("looking at what is on {}", device.display()))?;
         if let Some(found) = found.filter(|_| !(ours && device == metadata)) {
             return Err(carries(device, &found.what));
         }
     }
-    let blank = blockdev::first_block_is_zero(metadata)
+    let blank = machine
+        .first_block_is_zero(metadata)
         .doing(|| format!("reading the first block of {}", metadata.display()))?;
     if blank || ours {
         Ok(())
@@ -45,9 +52,13 @@ pub(super) fn check_blank(
 }
 
 /// Whether the metadata device is what the kernel makes of a blank one: no transaction, no device.
-fn is_freshly_made(record: &catalog::Pool, devices: &Devices) -> Result<bool, Error> {
+fn is_freshly_made(
+    record: &catalog::Pool,
+    devices: &Devices,
+    machine: &dyn Machine,
+) -> Result<bool, Error> {
     let doing = || format!("reading {}", devices.metadata.display());
-    let source = FileSource::open(&devices.metadata).doing(doing)?;
+    let source = machine.metadata(&devices.metadata).doing(doing)?;
     let Ok(SuperblockState::Valid(superblock)) = read_superblock(&source) else {
         return Ok(false);
     };

@@ -7,13 +7,12 @@
 //! (none has been formatted by us, or none maps its first block) is taken on its size alone.
 
 use crate::error::{Doing, Error};
+use crate::machine::Machine;
 use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, VolumeState};
 use convoy_fault::Kind;
 use convoy_thin_metadata::{BlockSource, View};
 use convoy_units::{DataBlock, DevId, ThinBlock};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -27,21 +26,17 @@ pub(super) fn check<S: BlockSource>(
     record: &catalog::Pool,
     view: &View<S>,
     data: &Path,
+    machine: &dyn Machine,
 ) -> Result<(), Error> {
     let doing = || format!("reading the pool's data on {}", data.display());
-    let device = File::open(data).doing(doing)?;
     let mut strangers = Vec::new();
     for (volume, dev_id) in witnesses(catalog)? {
         let Some(block) = first_block(view, dev_id)? else {
             continue;
         };
         let mut head = [0; 4096];
-        device
-            .read_exact_at(
-                &mut head,
-                block.0.saturating_mul(record.block_size.bytes().0),
-            )
-            .doing(doing)?;
+        let offset = block.0.saturating_mul(record.block_size.bytes().0);
+        machine.read_at(data, offset, &mut head).doing(doing)?;
         if filesystem_uuid(&head) == Some(volume.uuid) {
             return Ok(());
         }

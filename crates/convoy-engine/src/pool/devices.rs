@@ -2,9 +2,10 @@
 
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
+use crate::machine::Machine;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
-use convoy_thinpool::{blockdev, loopdev};
+use convoy_thinpool::loopdev;
 use convoy_units::{Bytes, DataBlockSize};
 use std::path::{Path, PathBuf};
 
@@ -65,8 +66,10 @@ pub(super) fn loop_data_size(directory: &Path, block_size: DataBlockSize) -> Res
     Ok(Bytes(size))
 }
 
-pub(super) fn device_size(path: &Path) -> Result<Bytes, Error> {
-    blockdev::size(path).doing(|| format!("asking for the size of {}", path.display()))
+pub(super) fn device_size(machine: &dyn Machine, path: &Path) -> Result<Bytes, Error> {
+    machine
+        .size_of(path)
+        .doing(|| format!("asking for the size of {}", path.display()))
 }
 
 pub(super) fn open_devices(record: &catalog::Pool, steps: &Steps) -> Result<Devices, Error> {

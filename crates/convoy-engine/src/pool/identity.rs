@@ -4,10 +4,11 @@
 use super::data_identity;
 use super::devices::{Devices, device_size};
 use crate::error::{Doing, Error};
+use crate::machine::Machine;
 use convoy_catalog as catalog;
 use convoy_catalog::Catalog;
 use convoy_fault::{Fault, Kind};
-use convoy_thin_metadata::{FileSource, SuperblockState, View, read_superblock};
+use convoy_thin_metadata::{SuperblockState, View, read_superblock};
 use convoy_thinpool::Pool;
 use convoy_units::{DevId, TransactionId};
 use std::collections::BTreeSet;
@@ -17,11 +18,12 @@ pub(super) fn check_identity(
     catalog: &Catalog,
     record: &catalog::Pool,
     devices: &Devices,
+    machine: &dyn Machine,
     trust_data: bool,
 ) -> Result<(), Error> {
     let device = devices.metadata.display();
     let doing = || format!("reading the pool's metadata on {device}");
-    let source = FileSource::open(&devices.metadata).doing(doing)?;
+    let source = machine.metadata(&devices.metadata).doing(doing)?;
     let superblock = match read_superblock(&source).doing(doing)? {
         SuperblockState::Valid(superblock) => superblock,
         SuperblockState::Zeroed => {
@@ -42,7 +44,7 @@ pub(super) fn check_identity(
         return Err(Error::new(Kind::PoolUnhealthy, what).hinting("device paths may have moved"));
     }
     check_transaction(catalog, record, superblock.transaction)?;
-    let size = device_size(&devices.data)?;
+    let size = device_size(machine, &devices.data)?;
     if size < record.data_size {
         let what = format!(
             "the data device {} has {size}, but pool {} was made on {}",
@@ -60,7 +62,7 @@ pub(super) fn check_identity(
         .map(|details| details.dev_id)
         .collect();
     check_devices(catalog, record, &found.into_iter().collect())?;
-    match data_identity::check(catalog, record, &view, &devices.data) {
+    match data_identity::check(catalog, record, &view, &devices.data, machine) {
         Err(error) if trust_data => {
             tracing::warn!("taken all the same: {}", convoy_fault::chain(&error));
             Ok(())
@@ -74,6 +76,7 @@ pub(super) fn check_active(
     catalog: &Catalog,
     record: &catalog::Pool,
     pool: &Pool,
+    machine: &dyn Machine,
 ) -> Result<(), Error> {
     let status = pool
         .status()
@@ -105,7 +108,8 @@ pub(super) fn check_active(
             return Ok(());
         }
     };
-    let found = FileSource::open(held.metadata_device())
+    let found = machine
+        .metadata(held.metadata_device())
         .and_then(|source| View::held(source, held.root()))
         .and_then(|view| view.devices())
         .doing(|| "reading the pool's metadata");

@@ -4,6 +4,7 @@ use super::devices::{device_size, loop_data_size};
 use super::unnameable;
 use crate::config::PoolConfig;
 use crate::error::Error;
+use crate::machine::Machine;
 use crate::root::Root;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
@@ -18,7 +19,11 @@ const METADATA_MIN: Bytes = Bytes::mib(64);
 const LOOP_DEVICES: u64 = 10_000;
 
 /// The record of a pool about to be made. Nothing is touched yet.
-pub(super) fn new_record(root: &Root, config: &PoolConfig) -> Result<catalog::Pool, Error> {
+pub(super) fn new_record(
+    root: &Root,
+    config: &PoolConfig,
+    machine: &dyn Machine,
+) -> Result<catalog::Pool, Error> {
     let block_size = config.block_size.unwrap_or(DataBlockSize::DEFAULT);
     let name = match &config.name {
         Some(name) => name.clone(),
@@ -28,7 +33,10 @@ pub(super) fn new_record(root: &Root, config: &PoolConfig) -> Result<catalog::Po
     let (data, metadata, data_size, metadata_size, loop_backed);
     if let (Some(given_data), Some(given_metadata)) = (&config.data, &config.metadata) {
         (data, metadata) = (given_data.clone(), given_metadata.clone());
-        (data_size, metadata_size) = (device_size(&data)?, device_size(&metadata)?);
+        (data_size, metadata_size) = (
+            device_size(machine, &data)?,
+            device_size(machine, &metadata)?,
+        );
         loop_backed = false;
     } else {
         (data, metadata) = root.loop_files()?;

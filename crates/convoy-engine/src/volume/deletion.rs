@@ -9,7 +9,7 @@ use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
 use convoy_fault::Kind;
 use convoy_names::VolumeName;
-use convoy_thinpool::{Discards, ThinDevice, ThinSpec, blockdev};
+use convoy_thinpool::{Discards, ThinDevice, ThinSpec};
 use convoy_units::{ByteRange, DevId, Sectors};
 use uuid::Uuid;
 
@@ -134,7 +134,7 @@ impl Engine {
             return Ok(());
         }
         let number = (device.number.major, device.number.minor);
-        let holders = convoy_mount::holders(number).into_iter().take(5);
+        let holders = self.machine.holders(number).into_iter().take(5);
         let holders: Vec<String> = holders
             .map(|holder| format!("{} (pid {})", holder.comm, holder.pid))
             .collect();
@@ -161,7 +161,10 @@ impl Engine {
             .pool
             .activate_thin(&spec)
             .doing(|| "bringing it up")
-            .and_then(|device| self.steps.run("discard", || discard(&device, spec.size)));
+            .and_then(|device| {
+                self.steps
+                    .run("discard", || self.discard(&device, spec.size))
+            });
         let down = self
             .pool
             .deactivate_thin(spec.uuid)
@@ -170,6 +173,15 @@ impl Engine {
             let error = convoy_fault::chain(&error);
             tracing::warn!(%name, "not discarded before deletion: {error}");
         }
+    }
+
+    /// Discards all of a device.
+    fn discard(&self, device: &ThinDevice, size: Sectors) -> Result<(), Error> {
+        let end = size.bytes().map_or(u64::MAX, |bytes| bytes.0);
+        self.machine
+            .discard(&device.node, ByteRange { begin: 0, end })
+            .doing(|| format!("discarding {}", device.name))?;
+        Ok(())
     }
 
     /// Whether the pool hands discards to its data device, so that discarding before deletion pays.
@@ -181,12 +193,4 @@ impl Engine {
                 .is_some_and(|usage| usage.discards == Discards::PassedDown)
         })
     }
-}
-
-/// Discards all of a device.
-fn discard(device: &ThinDevice, size: Sectors) -> Result<(), Error> {
-    let end = size.bytes().map_or(u64::MAX, |bytes| bytes.0);
-    blockdev::discard(&device.node, ByteRange { begin: 0, end })
-        .doing(|| format!("discarding {}", device.name))?;
-    Ok(())
 }

@@ -48,7 +48,7 @@ impl Engine {
             volume: volume.uuid,
             target,
             wanted: true,
-            boot: boot_id(),
+            boot: self.machine.boot_id(),
             created: Timestamp::now(),
         };
         self.catalog
@@ -69,7 +69,8 @@ impl Engine {
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
         self.steps.run("mount", || {
-            convoy_mount::mount(&device.node, target, filesystem, &MountOptions::default())
+            self.machine
+                .mount(&device.node, target, filesystem, &MountOptions::default())
                 .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
         })
     }
@@ -168,7 +169,7 @@ impl Engine {
             };
             // Not mounted any more: somebody else was quicker, and the table is read again.
             let _either_way = self.steps.run("umount", || {
-                convoy_mount::unmount(&target, device).doing(|| {
+                self.machine.unmount(&target, device).doing(|| {
                     format!(
                         "unmounting volume {} from {}",
                         volume.name,
@@ -178,11 +179,4 @@ impl Engine {
             })?;
         }
     }
-}
-
-/// Names the running boot: a mount of another boot is history.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
 }

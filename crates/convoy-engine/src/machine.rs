@@ -1,0 +1,208 @@
+//! What an engine asks of the machine besides device mapper: devices as bytes, filesystems, mounts, the clock's
+//! patience, and where backups go.
+//!
+//! A seam, like [`convoy_thinpool::Control`]: [`Host`] is the machine we run on, a simulation puts a model in its place.
+//! One method is one request and keeps nothing back; order and safety are the verbs'. Paths under the root
+//! directory, the catalog and the files of a loop-backed pool are not behind it: those are plain files anywhere.
+
+use convoy_backup::{BlockReader, BlockWriter, FileReader, FileWriter};
+use convoy_mount::{Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Unmounted};
+use convoy_objectstore::{Location, ObjectStore};
+use convoy_repository::{Patience, Sleep};
+use convoy_thin_metadata::{BlockSource, FileSource};
+use convoy_thinpool::DeviceNumber;
+use convoy_thinpool::blockdev::{self, Discarded};
+use convoy_thinpool::signature::{self, Signature};
+use convoy_units::{ByteRange, Bytes};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pool's metadata to read, wherever it is.
+pub type Metadata = Box<dyn BlockSource>;
+
+/// The machine. All methods block and may be called from any thread; errors are those of the column that
+/// does it on a real one.
+pub trait Machine: Send + Sync {
+    /// The number of a block device.
+    fn number_of(&self, device: &Path) -> io::Result<DeviceNumber>;
+
+    /// The size of a block device.
+    fn size_of(&self, device: &Path) -> io::Result<Bytes>;
+
+    /// What a device carries, as [`signature::probe`] tells it.
+    fn signature_of(&self, device: &Path) -> Result<Option<Signature>, signature::Error>;
+
+    /// Whether the first 4 KiB of a device are zero.
+    fn first_block_is_zero(&self, device: &Path) -> io::Result<bool>;
+
+    /// Fills `into` with what a device has from this byte on.
+    fn read_at(&self, device: &Path, offset: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// Opens a pool's metadata device for reading, past the page cache.
+    fn metadata(&self, device: &Path) -> Result<Metadata, convoy_thin_metadata::Error>;
+
+    /// Opens a device for reading, past the page cache.
+    fn reader(&self, device: &Path) -> Result<Box<dyn BlockReader>, convoy_backup::Error>;
+
+    /// Opens a device for writing.
+    fn writer(&self, device: &Path) -> Result<Box<dyn BlockWriter>, convoy_backup::Error>;
+
+    /// Makes what was written to a device durable.
+    fn flush(&self, device: &Path) -> io::Result<()>;
+
+    /// Discards a range of a device.
+    fn discard(&self, device: &Path, range: ByteRange) -> io::Result<Discarded>;
+
+    /// Makes a filesystem, durably. **Whatever is on the device is lost.**
+    fn make_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        options: &MakeOptions,
+    ) -> Result<(), convoy_mount::Error>;
+
+    /// The mount table.
+    fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error>;
+
+    /// Mounts a device at a directory.
+    fn mount(
+        &self,
+        device: &Path,
+        target: &Path,
+        filesystem: Filesystem,
+        options: &MountOptions,
+    ) -> Result<(), convoy_mount::Error>;
+
+    /// Unmounts the device of this number from a directory.
+    fn unmount(&self, target: &Path, device: (u32, u32)) -> Result<Unmounted, convoy_mount::Error>;
+
+    /// Makes a mounted filesystem durable: the device of this number, at this directory.
+    fn sync_filesystem(&self, target: &Path, device: (u32, u32))
+    -> Result<(), convoy_mount::Error>;
+
+    /// Who holds the device of this number, as far as we can see.
+    fn holders(&self, device: (u32, u32)) -> Vec<Holder>;
+
+    /// Names the running boot: a mount of another boot is history.
+    fn boot_id(&self) -> String;
+
+    /// The store at a destination.
+    fn store(&self, location: &Location)
+    -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error>;
+
+    /// How requests to a destination wait between attempts.
+    fn patience(&self) -> Arc<dyn Patience>;
+
+    /// Waits.
+    fn sleep(&self, time: Duration);
+}
+
+/// The machine that this process runs on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Host;
+
+impl Machine for Host {
+    fn number_of(&self, device: &Path) -> io::Result<DeviceNumber> {
+        blockdev::number_of(device)
+    }
+
+    fn size_of(&self, device: &Path) -> io::Result<Bytes> {
+        blockdev::size(device)
+    }
+
+    fn signature_of(&self, device: &Path) -> Result<Option<Signature>, signature::Error> {
+        signature::probe(device)
+    }
+
+    fn first_block_is_zero(&self, device: &Path) -> io::Result<bool> {
+        blockdev::first_block_is_zero(device)
+    }
+
+    fn read_at(&self, device: &Path, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        File::open(device)?.read_exact_at(into, offset)
+    }
+
+    fn metadata(&self, device: &Path) -> Result<Metadata, convoy_thin_metadata::Error> {
+        Ok(Box::new(FileSource::open(device)?))
+    }
+
+    fn reader(&self, device: &Path) -> Result<Box<dyn BlockReader>, convoy_backup::Error> {
+        Ok(Box::new(FileReader::open_direct(device)?))
+    }
+
+    fn writer(&self, device: &Path) -> Result<Box<dyn BlockWriter>, convoy_backup::Error> {
+        Ok(Box::new(FileWriter::open(device)?))
+    }
+
+    fn flush(&self, device: &Path) -> io::Result<()> {
+        File::open(device)?.sync_all()
+    }
+
+    fn discard(&self, device: &Path, range: ByteRange) -> io::Result<Discarded> {
+        blockdev::discard(device, range)
+    }
+
+    fn make_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        options: &MakeOptions,
+    ) -> Result<(), convoy_mount::Error> {
+        convoy_mount::make_filesystem(device, filesystem, options)
+    }
+
+    fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error> {
+        convoy_mount::mounts()
+    }
+
+    fn mount(
+        &self,
+        device: &Path,
+        target: &Path,
+        filesystem: Filesystem,
+        options: &MountOptions,
+    ) -> Result<(), convoy_mount::Error> {
+        convoy_mount::mount(device, target, filesystem, options)
+    }
+
+    fn unmount(&self, target: &Path, device: (u32, u32)) -> Result<Unmounted, convoy_mount::Error> {
+        convoy_mount::unmount(target, device)
+    }
+
+    fn sync_filesystem(
+        &self,
+        target: &Path,
+        device: (u32, u32),
+    ) -> Result<(), convoy_mount::Error> {
+        convoy_mount::sync_filesystem(target, device)
+    }
+
+    fn holders(&self, device: (u32, u32)) -> Vec<Holder> {
+        convoy_mount::holders(device)
+    }
+
+    fn boot_id(&self) -> String {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn store(
+        &self,
+        location: &Location,
+    ) -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error> {
+        convoy_objectstore::open(location)
+    }
+
+    fn patience(&self) -> Arc<dyn Patience> {
+        Arc::new(Sleep)
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
