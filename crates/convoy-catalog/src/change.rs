@@ -4,7 +4,7 @@ use convoy_units::{DevId, TransactionId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Destination, KnownBackup, Mount, Pin, Pool, Snapshot, Volume};
+use crate::{Destination, KnownBackup, Mount, Pin, Pool, Snapshot, Suspect, Volume};
 
 /// One change. Putting replaces the record of the same identity; removing what is not there is fine.
 ///
@@ -25,7 +25,7 @@ pub enum Change {
     },
     /// Adds or replaces a volume.
     PutVolume(Volume),
-    /// Removes a volume that has no snapshots and no mount.
+    /// Removes a volume that has no snapshots and no mount, and any suspicion of it.
     RemoveVolume(Uuid),
     /// Adds or replaces a snapshot.
     PutSnapshot(Snapshot),
@@ -35,6 +35,10 @@ pub enum Change {
     PutMount(Mount),
     /// Removes the mount of this volume.
     RemoveMount(Uuid),
+    /// Says that a volume is suspect, unless that is said already: the first reason stays.
+    PutSuspect(Suspect),
+    /// Clears a volume of suspicion.
+    RemoveSuspect(Uuid),
     /// Adds or replaces the destination of its URL.
     PutDestination(Destination),
     /// Removes the destination of this URL.

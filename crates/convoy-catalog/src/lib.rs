@@ -20,5 +20,6 @@ pub use catalog::Catalog;
 pub use change::{Action, Change, Intent, NewIntent};
 pub use error::Error;
 pub use record::{
-    Destination, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState, Volume, VolumeState,
+    Destination, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState, Suspect, Volume,
+    VolumeState,
 };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::fields::Fields;
 use crate::{
     Catalog, Destination, Error, Intent, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState,
-    Volume, VolumeState,
+    Suspect, Volume, VolumeState,
 };
 
 impl Catalog {
@@ -69,6 +69,21 @@ impl Catalog {
     /// The mount of a volume.
     pub fn mount(&self, volume: Uuid) -> Result<Option<Mount>, Error> {
         self.select_one("mounts", "WHERE volume = ?1", &volume.to_string(), mount)
+    }
+
+    /// All suspect volumes.
+    pub fn suspects(&self) -> Result<Vec<Suspect>, Error> {
+        self.select("suspects", "ORDER BY volume", &[], suspect)
+    }
+
+    /// What a volume is suspected of.
+    pub fn suspect(&self, volume: Uuid) -> Result<Option<Suspect>, Error> {
+        self.select_one(
+            "suspects",
+            "WHERE volume = ?1",
+            &volume.to_string(),
+            suspect,
+        )
     }
 
     /// All destinations, by URL.
@@ -206,6 +221,14 @@ fn mount(row: &Fields<'_>) -> Result<Mount, Error> {
         wanted: row.flag("wanted")?,
         boot: row.text("boot")?,
         created: row.parsed("created")?,
+    })
+}
+
+fn suspect(row: &Fields<'_>) -> Result<Suspect, Error> {
+    Ok(Suspect {
+        volume: row.parsed("volume")?,
+        why: row.text("why")?,
+        since: row.parsed("since")?,
     })
 }
 

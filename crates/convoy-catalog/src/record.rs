@@ -115,6 +115,18 @@ pub struct Mount {
     pub created: Timestamp,
 }
 
+/// A volume whose filesystem may have lost what it was told is written: to be checked before it is mounted
+/// again. Kept apart from the volume's own row, so that no verb that puts that back can lose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// The volume; it has at most one of these, which goes with it.
+    pub volume: Uuid,
+    /// What happened, for people.
+    pub why: String,
+    /// When it was first noticed, for people.
+    pub since: Timestamp,
+}
+
 /// A backup destination that was used, and what was found there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {

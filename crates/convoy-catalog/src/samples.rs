@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Catalog, Change, Destination, Intent, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState,
-    Volume, VolumeState,
+    Suspect, Volume, VolumeState,
 };
 
 /// A catalog in a directory of its own, with one pool.
@@ -108,6 +108,14 @@ pub(crate) fn mount(of: u64) -> Mount {
     }
 }
 
+pub(crate) fn suspect(of: u64, why: &str) -> Suspect {
+    Suspect {
+        volume: uuid(1000 + of),
+        why: why.to_owned(),
+        since: created(),
+    }
+}
+
 pub(crate) fn destination(name: Option<&str>) -> Destination {
     Destination {
         name: name.map(|name| name.parse().unwrap()),
@@ -143,6 +151,7 @@ pub(crate) struct State {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) suspects: Vec<Suspect>,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) intents: Vec<Intent>,
@@ -155,6 +164,7 @@ impl State {
             volumes: catalog.volumes().unwrap(),
             snapshots: catalog.snapshots().unwrap(),
             mounts: catalog.mounts().unwrap(),
+            suspects: catalog.suspects().unwrap(),
             destinations: catalog.destinations().unwrap(),
             pins: catalog.pins().unwrap(),
             intents: catalog.pending_intents().unwrap(),

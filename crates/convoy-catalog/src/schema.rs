@@ -1,7 +1,7 @@
 //! The schema, its version, and the way from older ones: `docs/formats/catalog.md` as SQL.
 
 /// The schema this version writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// The oldest schema whose readers may read what this version writes.
 pub(crate) const MIN_READER: i64 = 1;
 /// `Conv`: tells our databases from other programs'.
@@ -16,9 +16,18 @@ pub(crate) struct Migration {
 }
 
 /// In order, one for each schema after the first. Their fixtures stay in the tests for good.
-pub(crate) const MIGRATIONS: &[Migration] = &[];
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    to: 2,
+    sql: "
+CREATE TABLE suspects (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    why TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT;
+",
+}];
 
-/// Schema 1, whole.
+/// The present schema, whole.
 pub(crate) const CREATE: &str = "
 CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -94,6 +103,11 @@ CREATE TABLE mounts (
     wanted INTEGER NOT NULL CHECK (wanted IN (0, 1)),
     boot TEXT NOT NULL,
     created TEXT NOT NULL
+) STRICT;
+CREATE TABLE suspects (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    why TEXT NOT NULL,
+    since TEXT NOT NULL
 ) STRICT;
 CREATE TABLE destinations (
     url TEXT PRIMARY KEY NOT NULL,

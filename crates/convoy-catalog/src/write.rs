@@ -5,7 +5,7 @@ use rusqlite::{ToSql, Transaction, ffi};
 use uuid::Uuid;
 
 use crate::fields::{integer, labels, path};
-use crate::{Change, Destination, Error, KnownBackup, Mount, Pin, Pool, Snapshot, Volume};
+use crate::{Change, Destination, Error, KnownBackup, Mount, Pin, Pool, Snapshot, Suspect, Volume};
 
 pub(crate) fn apply(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
     changes
@@ -24,6 +24,7 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         Change::PutVolume(volume) => write.volume(volume),
         Change::PutSnapshot(snapshot) => write.snapshot(snapshot),
         Change::PutMount(mount) => write.mount(mount),
+        Change::PutSuspect(suspect) => write.suspect(suspect),
         Change::PutDestination(destination) => write.destination(destination),
         Change::PutBackup(backup) => write.backup(backup),
         Change::PutPin(pin) => write.pin(pin),
@@ -39,6 +40,7 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
             snapshot: *uuid,
         }),
         Change::RemoveMount(volume) => write.remove_leaf("mounts", "volume", volume),
+        Change::RemoveSuspect(volume) => write.remove_leaf("suspects", "volume", volume),
         Change::RemoveDestination(url) => write.remove_leaf("destinations", "url", url),
         Change::RemoveBackup(uuid) => write.remove_leaf("backups", "backup", uuid),
         Change::RemovePins { op } => write.remove_leaf("pins", "op", op),
@@ -243,6 +245,14 @@ impl Writer<'_> {
                 ("created", &mount.created.to_string()),
             ],
         )
+    }
+
+    fn suspect(&self, suspect: &Suspect) -> Result<(), Error> {
+        let sql = "INSERT INTO suspects (volume, why, since) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (volume) DO NOTHING";
+        let (volume, since) = (suspect.volume.to_string(), suspect.since.to_string());
+        self.run(sql, &[&volume, &suspect.why, &since])
+            .map_err(|source| refused(&format!("that volume {volume} is suspect"), source))
     }
 
     fn destination(&self, destination: &Destination) -> Result<(), Error> {

@@ -8,7 +8,8 @@ use convoy_units::Bytes;
 
 use super::*;
 use crate::samples::{
-    Fixture, POOL, State, backup, destination, dev_id, mount, pin, pool, snapshot, uuid, volume,
+    Fixture, POOL, State, backup, destination, dev_id, mount, pin, pool, snapshot, suspect, uuid,
+    volume,
 };
 use crate::{Action, VolumeState};
 
@@ -394,4 +395,32 @@ fn readers_see_whole_transactions() {
             }
         }
     });
+}
+
+/// A verb that puts its volume back as it read it minutes ago must not clear it of suspicion; its first reason
+/// is what a person wants to know.
+#[test]
+fn suspicion_stays_until_it_is_cleared() {
+    let Fixture { catalog, .. } = &Fixture::new();
+    let put = |why: &str| Change::PutSuspect(suspect(1, why));
+    assert_eq!(
+        catalog.apply(&[put("nobody")]).unwrap_err().kind(),
+        Kind::Conflict,
+        "a volume that is not there cannot be suspect"
+    );
+    catalog.apply(&[Change::PutVolume(volume(1))]).unwrap();
+    catalog.apply(&[put("first"), put("second")]).unwrap();
+    catalog.apply(&[Change::PutVolume(volume(1))]).unwrap();
+    assert_eq!(
+        catalog.suspect(volume(1).uuid).unwrap(),
+        Some(suspect(1, "first"))
+    );
+    assert_eq!(catalog.suspects().unwrap(), [suspect(1, "first")]);
+    let clear = Change::RemoveSuspect(volume(1).uuid);
+    catalog.apply(&[clear.clone(), clear]).unwrap();
+    assert_eq!(catalog.suspect(volume(1).uuid).unwrap(), None);
+    catalog
+        .apply(&[put("third"), Change::RemoveVolume(volume(1).uuid)])
+        .unwrap();
+    assert_eq!(catalog.suspects().unwrap(), [], "it goes with its volume");
 }

@@ -156,7 +156,7 @@ fn rows_that_break_the_rules_are_told() {
     check("UPDATE volumes SET created = 'yesterday'", "column created");
     check("DELETE FROM pools", "refers to one that is not there");
     check("DELETE FROM meta", "meta");
-    check("UPDATE meta SET schema = 2", "schema is 2 and 1 at once");
+    check("UPDATE meta SET schema = 9", "schema is 9 and 2 at once");
     check("UPDATE meta SET host = ''", "host");
 }
 
@@ -175,7 +175,7 @@ fn from_the_future(min_reader: i64) -> (TempDir, PathBuf, State) {
 
 #[test]
 fn a_newer_catalog_is_refused_by_the_name_of_its_writer() {
-    let (_directory, path, _) = from_the_future(2);
+    let (_directory, path, _) = from_the_future(8);
     let error = Catalog::open(&path).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.to_string().contains("convoy 7.5.3"), "{error}");
@@ -193,11 +193,11 @@ fn a_newer_catalog_that_allows_it_is_read_and_not_written() {
 }
 
 const NEXT: &[Migration] = &[Migration {
-    to: 2,
+    to: 3,
     sql: "ALTER TABLE volumes ADD COLUMN colour TEXT;",
 }];
 const BROKEN: &[Migration] = &[Migration {
-    to: 2,
+    to: 3,
     sql: "ALTER TABLE volumes ADD COLUMN colour TEXT; INSERT INTO nowhere VALUES (1);",
 }];
 
@@ -210,15 +210,15 @@ fn a_migration_copies_first() {
             .query_row("SELECT schema FROM meta", (), |row| row.get(0))
             .unwrap()
     };
-    assert_eq!(schema(&open_with(&path, 2, NEXT).unwrap()), 2);
-    let copy = beside(&path, ".before-v2");
+    assert_eq!(schema(&open_with(&path, 3, NEXT).unwrap()), 3);
+    let copy = beside(&path, ".before-v3");
     assert_eq!(
         fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
         0o600
     );
     assert_eq!(
-        schema(&open_with(&path, 2, NEXT).unwrap()),
-        2,
+        schema(&open_with(&path, 3, NEXT).unwrap()),
+        3,
         "and only once"
     );
     assert!(!beside(&path, ".copy").exists());
@@ -232,7 +232,37 @@ fn a_migration_copies_first() {
 #[test]
 fn a_migration_that_fails_changes_nothing() {
     let (_directory, path, state) = closed();
-    assert!(open_with(&path, 2, BROKEN).is_err());
+    assert!(open_with(&path, 3, BROKEN).is_err());
     assert_eq!(State::at(&path), state);
-    open_with(&path, 2, NEXT).unwrap();
+    open_with(&path, 3, NEXT).unwrap();
+}
+
+/// A catalog of schema 1 is brought to the present with all it said, and the volumes in it are suspected of nothing.
+#[test]
+fn schema_1_is_brought_to_the_present() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("tests/schema-1.sql"))
+        .unwrap();
+    let host = Uuid::new_v4();
+    old.execute_batch(&format!(
+        "INSERT INTO meta VALUES (1, 1, 1, 'convoy 0.1.0', '{host}', '2026-11-22T00:00:00Z');
+         PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID};"
+    ))
+    .unwrap();
+    drop(old);
+    let catalog = Catalog::open(&path).unwrap();
+    assert_eq!(catalog.host(), host);
+    assert!(beside(&path, ".before-v2").exists());
+    let (pool, volume) = (crate::samples::pool(), volume(1));
+    catalog
+        .apply(&[Change::PutPool(pool), Change::PutVolume(volume)])
+        .unwrap();
+    assert_eq!(catalog.suspects().unwrap(), []);
+    catalog
+        .apply(&[Change::PutSuspect(crate::samples::suspect(1, "a disk"))])
+        .unwrap();
+    drop(catalog);
+    assert_eq!(Catalog::open(&path).unwrap().suspects().unwrap().len(), 1);
 }

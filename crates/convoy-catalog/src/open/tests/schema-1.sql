@@ -1,0 +1,107 @@
+-- Schema 1 as convoy 0.1.0 made it. Never edited.
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    schema INTEGER NOT NULL,
+    min_reader INTEGER NOT NULL,
+    written_by TEXT NOT NULL,
+    host TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE TABLE pools (
+    uuid TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    driver TEXT NOT NULL,
+    data TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    loop_backed INTEGER NOT NULL CHECK (loop_backed IN (0, 1)),
+    block_sectors INTEGER NOT NULL,
+    default_volume_size INTEGER NOT NULL,
+    filesystem TEXT NOT NULL,
+    transaction_id INTEGER NOT NULL CHECK (transaction_id >= 0),
+    data_size INTEGER NOT NULL,
+    metadata_size INTEGER NOT NULL,
+    initialised INTEGER NOT NULL CHECK (initialised IN (0, 1)),
+    next_dev_id INTEGER NOT NULL DEFAULT 1 CHECK (next_dev_id BETWEEN 1 AND 16777216),
+    created TEXT NOT NULL
+) STRICT;
+CREATE TABLE volumes (
+    uuid TEXT PRIMARY KEY NOT NULL,
+    pool TEXT NOT NULL REFERENCES pools(uuid),
+    name TEXT NOT NULL UNIQUE,
+    dev_id INTEGER NOT NULL CHECK (dev_id BETWEEN 1 AND 16777215),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    filesystem TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('creating', 'formatting', 'restoring', 'ready', 'deleting')),
+    created TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    owner TEXT,
+    group_name TEXT,
+    restored_from TEXT,
+    op TEXT NOT NULL,
+    UNIQUE (pool, dev_id)
+) STRICT;
+CREATE TABLE snapshots (
+    uuid TEXT PRIMARY KEY NOT NULL,
+    volume TEXT NOT NULL REFERENCES volumes(uuid),
+    pool TEXT NOT NULL REFERENCES pools(uuid),
+    name TEXT NOT NULL UNIQUE,
+    dev_id INTEGER NOT NULL CHECK (dev_id BETWEEN 1 AND 16777215),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    state TEXT NOT NULL CHECK (state IN ('creating', 'ready', 'deleting')),
+    created TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    op TEXT NOT NULL,
+    hold_micros INTEGER,
+    UNIQUE (pool, dev_id)
+) STRICT;
+CREATE INDEX snapshots_by_volume ON snapshots(volume);
+CREATE TRIGGER volumes_share_no_device BEFORE INSERT ON volumes
+WHEN EXISTS (SELECT 1 FROM snapshots WHERE pool = NEW.pool AND dev_id = NEW.dev_id)
+BEGIN SELECT RAISE(ABORT, 'its device id is taken by a snapshot'); END;
+CREATE TRIGGER snapshots_share_no_device BEFORE INSERT ON snapshots
+WHEN EXISTS (SELECT 1 FROM volumes WHERE pool = NEW.pool AND dev_id = NEW.dev_id)
+BEGIN SELECT RAISE(ABORT, 'its device id is taken by a volume'); END;
+CREATE TRIGGER volumes_keep_their_device BEFORE UPDATE ON volumes
+WHEN OLD.pool <> NEW.pool OR OLD.dev_id <> NEW.dev_id
+BEGIN SELECT RAISE(ABORT, 'its pool and device id never change'); END;
+CREATE TRIGGER snapshots_keep_their_device BEFORE UPDATE ON snapshots
+WHEN OLD.pool <> NEW.pool OR OLD.dev_id <> NEW.dev_id OR OLD.volume <> NEW.volume
+BEGIN SELECT RAISE(ABORT, 'its volume, pool and device id never change'); END;
+CREATE TABLE mounts (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid),
+    target TEXT NOT NULL,
+    wanted INTEGER NOT NULL CHECK (wanted IN (0, 1)),
+    boot TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE TABLE destinations (
+    url TEXT PRIMARY KEY NOT NULL,
+    name TEXT UNIQUE,
+    repository TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE TABLE backups (
+    backup TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE INDEX backups_by_volume ON backups(volume);
+CREATE TABLE pins (
+    snapshot TEXT NOT NULL REFERENCES snapshots(uuid),
+    op TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (snapshot, op)
+) STRICT;
+CREATE TABLE intents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    pool TEXT NOT NULL UNIQUE REFERENCES pools(uuid),
+    op TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    from_id INTEGER NOT NULL CHECK (from_id >= 0),
+    to_id INTEGER NOT NULL CHECK (to_id = from_id + 1),
+    actions TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
