@@ -1,7 +1,7 @@
 //! The open catalog: transactions, device ids and intents.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
-use crate::open::{self, Opened};
+use crate::open::{self, Opened, Reading};
 use crate::{Change, Error, Intent, NewIntent, fields, write};
 
 /// An open catalog. Any number of threads may call; each call is one transaction.
@@ -19,8 +19,9 @@ use crate::{Change, Error, Intent, NewIntent, fields, write};
 /// catalog for writing: the engine's lock on the root directory sees to that.
 pub struct Catalog {
     connection: Mutex<Connection>,
+    path: PathBuf,
     host: Uuid,
-    read_only: Option<String>,
+    read_only: Option<Reading>,
     poisoned: AtomicBool,
 }
 
@@ -30,18 +31,53 @@ impl Catalog {
     ///
     /// Errors: `Lost` where there was one, `Damaged`, `Newer`; see `docs/formats/catalog.md`.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self::over(path, open::open(path)?))
+    }
+
+    /// Reads the catalog at `path` into memory, whole, without changing anything about its file: an older one
+    /// is migrated in memory only. What others write to it later is not seen, and every change is refused.
+    ///
+    /// Errors: `Lost` where there was one, `Missing` where there never was, `Damaged`, `Newer`.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self::over(path, open::read(path)?))
+    }
+
+    fn over(path: &Path, opened: Opened) -> Self {
         let Opened {
             connection,
             host,
             read_only,
-        } = open::open(path)?;
-        let connection = Mutex::new(connection);
-        Ok(Self {
-            connection,
+        } = opened;
+        Self {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
             host,
             read_only,
             poisoned: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// The files beside the catalog at `path` that were a catalog of it, the likeliest to be true first. None
+    /// of them is looked into.
+    pub fn copies(path: &Path) -> Vec<PathBuf> {
+        open::copies(path)
+    }
+
+    /// Puts a closed catalog in the place of the one at `path`, which nobody may have open. What was there is
+    /// kept beside it under the name that is returned. Killed at any moment, one of the two is there, whole.
+    pub fn replace(path: &Path, new: &Path) -> Result<Option<PathBuf>, Error> {
+        open::replace(path, new)
+    }
+
+    /// Keeps a copy of the whole catalog beside it, durably, as the newest of three. To be called while it is
+    /// known to agree with its pool. Returns whether anything had changed since the last one.
+    pub fn keep_copy(&self) -> Result<bool, Error> {
+        open::keep(&self.path, &self.lock())
+    }
+
+    /// Writes the whole catalog to a file of its own, durably.
+    pub fn copy_to(&self, to: &Path) -> Result<(), Error> {
+        open::copy_out(&self.lock(), to)
     }
 
     /// The identity of this installation, made with the catalog.
@@ -147,10 +183,18 @@ impl Catalog {
         doing: &str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Some(written_by) = &self.read_only {
-            return Err(Error::ReadOnly {
-                written_by: written_by.clone(),
-            });
+        match &self.read_only {
+            None => {}
+            Some(Reading::Newer { written_by }) => {
+                return Err(Error::ReadOnly {
+                    written_by: written_by.clone(),
+                });
+            }
+            Some(Reading::Asked) => {
+                return Err(Error::ToRead {
+                    path: self.path.clone(),
+                });
+            }
         }
         let mut connection = self.lock();
         if self.poisoned.load(Ordering::Relaxed) {

@@ -55,6 +55,12 @@ pub enum Error {
         /// The program that wrote it.
         written_by: String,
     },
+    /// It was opened to be read, and nothing else.
+    #[error("the catalog {} is open for reading only", path.display())]
+    ToRead {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another record has what must be unique.
     #[error("{what} cannot be recorded: its {unique} is taken")]
     Exists {
@@ -174,6 +180,7 @@ impl Fault for Error {
         match self {
             Self::Lost { .. } | Self::Damaged { .. } | Self::Record { .. } => Kind::Integrity,
             Self::Newer { .. } | Self::ReadOnly { .. } => Kind::Unsupported,
+            Self::ToRead { .. } => Kind::PoolUnhealthy,
             Self::Exists { .. } | Self::Refused { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Busy { .. } | Self::Pinned { .. } => Kind::Busy,
             Self::Missing { .. } => Kind::NotFound,
@@ -192,14 +199,15 @@ impl Fault for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Lost { path, evidence } => format!(
-                "put {} back from a copy; only if every volume may be forgotten, remove {}",
-                path.display(),
+                "`convoy doctor --root {}` tells what there is to go on with; only if every volume may be forgotten, remove {}",
+                path.parent().unwrap_or(path).display(),
                 evidence.display()
             ),
             Self::Damaged { path, .. } => {
                 format!(
-                    "keep {} as it is and restore a copy; the thin devices are untouched",
-                    path.display()
+                    "keep {} as it is: `convoy doctor --root {}` tells which copies there are; the thin devices are untouched",
+                    path.display(),
+                    path.parent().unwrap_or(path).display()
                 )
             }
             Self::Newer { written_by, .. } | Self::ReadOnly { written_by } => {

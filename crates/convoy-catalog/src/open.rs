@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,12 +20,27 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long to wait for another process, such as a shell, that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+mod copies;
+mod reading;
+
+pub(crate) use copies::{copies, copy_out, keep, replace};
+pub(crate) use reading::read;
+
 /// A sound, open database.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) host: Uuid,
-    /// Who wrote it, if it may only be read.
-    pub(crate) read_only: Option<String>,
+    /// Why it takes no changes, if it takes none.
+    pub(crate) read_only: Option<Reading>,
+}
+
+/// Why a catalog takes no changes.
+#[derive(Debug, Clone)]
+pub(crate) enum Reading {
+    /// A newer version wrote it, and lets us read.
+    Newer { written_by: String },
+    /// It was asked for so.
+    Asked,
 }
 
 /// Opens the catalog, or makes it where there never was one.
@@ -62,7 +77,9 @@ pub(crate) fn open_with(
             });
         }
         set(path, &connection, "query_only", true)?;
-        read_only = Some(meta.written_by);
+        read_only = Some(Reading::Newer {
+            written_by: meta.written_by,
+        });
     } else if meta.schema < version {
         migrate(path, &mut connection, meta.schema, migrations)?;
     }
@@ -139,18 +156,15 @@ fn evidence(path: &Path) -> Result<Option<PathBuf>, Error> {
         }
     }
     let reading = || Error::io(format!("read the directory {}", directory(path).display()));
-    let copy_prefix = beside(path, ".before-v");
-    let copy_prefix = copy_prefix
-        .file_name()
-        .unwrap_or_default()
-        .as_encoded_bytes();
+    let prefixes = [".before-v", copies::KEPT, copies::REPLACED].map(|ending| beside(path, ending));
     for entry in fs::read_dir(directory(path)).map_err(reading())? {
         let entry = entry.map_err(reading())?;
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(copy_prefix)
-        {
+        let name = entry.file_name();
+        let is_copy = prefixes.iter().filter_map(|prefix| prefix.file_name());
+        if is_copy.into_iter().any(|prefix| {
+            name.as_encoded_bytes()
+                .starts_with(prefix.as_encoded_bytes())
+        }) {
             return Ok(Some(entry.path()));
         }
     }
@@ -320,6 +334,16 @@ fn migrate(
     let to = migrations.last().map_or(from, |last| last.to);
     copy(path, connection, to)?;
     tracing::info!(from, to, "migrating the catalog");
+    migrate_in_place(connection, from, migrations)
+}
+
+/// The migration itself, one transaction.
+fn migrate_in_place(
+    connection: &mut Connection,
+    from: i64,
+    migrations: &[Migration],
+) -> Result<(), Error> {
+    let to = migrations.last().map_or(from, |last| last.to);
     let migrating = |source| Error::sqlite(format!("migrating the catalog to schema {to}"), source);
     let transaction = connection.transaction().map_err(migrating)?;
     for step in migrations.iter().filter(|step| step.to > from) {
@@ -342,22 +366,8 @@ fn migrate(
 fn copy(path: &Path, connection: &Connection, to: i64) -> Result<(), Error> {
     let copy = beside(path, &format!(".before-v{to}"));
     let part = beside(path, ".copy");
-    let copying = || format!("copy the catalog to {}", copy.display());
-    match fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::io(copying())(error));
-        }
-        _ => {}
-    }
-    connection
-        .execute("VACUUM INTO ?1", [part.to_string_lossy()])
-        .map_err(|source| Error::sqlite(copying(), source))?;
-    let private = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(&part, private).map_err(Error::io(copying()))?;
-    File::open(&part)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(copying()))?;
-    fs::rename(&part, &copy).map_err(Error::io(copying()))?;
+    copy_out(connection, &part)?;
+    fs::rename(&part, &copy).map_err(Error::io(format!("make {}", copy.display())))?;
     sync_directory(path)
 }
 
