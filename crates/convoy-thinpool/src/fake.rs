@@ -2,8 +2,9 @@
 //!
 //! It keeps what a pool keeps (device ids, the transaction id, the held root, its mode) and refuses
 //! with the error numbers the kernel was seen to use (6.1), so that everything above [`Control`] can
-//! be tested without a kernel. What it does not model is data: a "write" only maps blocks. The suite
-//! in `conformance` runs on it and on the kernel alike.
+//! be tested without a kernel. It keeps the bytes of data blocks, loses what a power cut loses, and tells what
+//! its metadata holds, so that whoever needs can write that out as the kernel would. The suite in `conformance` runs on
+//! it and on the kernel alike.
 
 use crate::control::{
     BackingDevice, Control, ControlError, DeviceInfo, DeviceNumber, Listed, Operation, Suspend,
@@ -11,13 +12,17 @@ use crate::control::{
 };
 use crate::names::{DmName, DmUuid};
 use crate::table::TableLine;
-use convoy_units::{Bytes, DevId, Sectors};
+use convoy_units::{Bytes, DevId};
 use nix::errno::Errno;
 use state::State;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod content;
+mod pool;
 mod state;
+
+pub use content::{Content, Mappings, Thin};
 
 /// How sick a pool is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,7 +96,13 @@ impl FakeKernel {
 
     /// Cuts the power: every device is gone, pools fall back to their last commit.
     pub fn cut_power(&self) {
-        self.lock().cut_power();
+        self.lock().cut_power(&mut || false);
+    }
+
+    /// [`FakeKernel::cut_power`] where blocks that were overwritten in place since the last commit may have reached the
+    /// disk: `keeps` is asked for each.
+    pub fn cut_power_keeping(&self, mut keeps: impl FnMut() -> bool) {
+        self.lock().cut_power(&mut keeps);
     }
 
     /// Makes the pool on this metadata device sick, or well again.
@@ -109,9 +120,59 @@ impl FakeKernel {
         self.lock().change_openers(name, false);
     }
 
-    /// Maps the first `mapped` sectors of a thin device, uncommitted until the next commit.
-    pub fn write(&self, name: &DmName, mapped: Sectors) {
-        self.lock().write(name, mapped);
+    /// Writes a whole block of an active thin device, uncommitted until the next commit. Zeros without `bytes`.
+    ///
+    /// # Errors
+    /// `EAGAIN` while it is suspended, where a kernel would let the writer wait; `EPERM` if it is read-only;
+    /// `ENOSPC` past its end or in a full pool; `ENXIO` if it is not there.
+    pub fn write_block(
+        &self,
+        name: &DmName,
+        block: u64,
+        bytes: Option<&[u8]>,
+    ) -> Result<(), Errno> {
+        self.lock().write(name, block, bytes)
+    }
+
+    /// A block of an active thin device; `None` where nothing is mapped, which reads as zeros.
+    ///
+    /// # Errors
+    /// As [`FakeKernel::write_block`].
+    pub fn read_block(&self, name: &DmName, block: u64) -> Result<Option<Arc<[u8]>>, Errno> {
+        self.lock().read(name, block)
+    }
+
+    /// Unmaps the blocks `begin..end` of an active thin device.
+    ///
+    /// # Errors
+    /// As [`FakeKernel::write_block`].
+    pub fn discard_blocks(&self, name: &DmName, begin: u64, end: u64) -> Result<(), Errno> {
+        self.lock().discard(name, begin, end)
+    }
+
+    /// A block of a thin device by its number in the pool on this metadata device, whether it is up or not.
+    pub fn peek(&self, metadata: &Path, dev_id: DevId, block: u64) -> Option<Arc<[u8]>> {
+        self.lock().peek(metadata, dev_id, block)
+    }
+
+    /// A block of a pool's data device; `None` if no pool has that device.
+    pub fn data_block(&self, data: &Path, block: u64) -> Option<Arc<[u8]>> {
+        self.lock().data_block(data, block)
+    }
+
+    /// What a metadata device says on disk, as of the last commit; `None` if there is no pool on it.
+    pub fn committed(&self, metadata: &Path) -> Option<Content> {
+        self.lock().committed(metadata)
+    }
+
+    /// Tells where the held root lies in the metadata as somebody wrote it out: the status will say so.
+    pub fn set_held_root(&self, metadata: &Path, block: u64) {
+        self.lock().set_held_root(metadata, block);
+    }
+
+    /// The device that this path opens, if it is one of device mapper's.
+    pub fn named(&self, node: &Path) -> Option<DmName> {
+        self.lock().named(node)
     }
 
     /// Commits, as the kernel does once a second.

@@ -161,16 +161,16 @@ fn a_resume_that_keeps_failing_is_the_error() {
 
 #[test]
 fn a_sick_pool_is_not_brought_up_and_says_what_it_is() {
-    for (health, words) in [
-        (Health::ReadOnly, "read-only"),
-        (Health::NeedsCheck, "needs a check"),
-        (Health::Failed, "failed"),
+    for (health, kind, words) in [
+        (Health::ReadOnly, Kind::PoolUnhealthy, "read-only"),
+        (Health::NeedsCheck, Kind::PoolNeedsCheck, "needs a check"),
+        (Health::Failed, Kind::PoolUnhealthy, "failed"),
     ] {
         let kernel = kernel();
         activate(&kernel).unwrap().deactivate().unwrap();
         kernel.set_health(Path::new(METADATA), health);
         let error = activate(&kernel).unwrap_err();
-        assert_eq!(error.kind(), Kind::PoolUnhealthy);
+        assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(words), "{error}");
         kernel.set_health(Path::new(METADATA), Health::Writable);
         activate(&kernel).expect("nothing was left of the refused one");
@@ -271,7 +271,9 @@ fn what_was_written_but_not_committed_is_gone_with_the_power() {
     let pool = activate(&kernel).unwrap();
     pool.create_thin(id(1)).unwrap();
     let device = pool.activate_thin(&thin()).unwrap();
-    kernel.write(&device.name, Sectors(4096));
+    kernel
+        .write_block(&device.name, 3, Some(&[7; 65536]))
+        .unwrap();
     kernel.cut_power();
     let pool = activate(&kernel).unwrap();
     pool.activate_thin(&thin()).unwrap();

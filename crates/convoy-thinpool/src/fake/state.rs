@@ -1,20 +1,21 @@
 //! What the model kernel knows: devices, and the pools that live on metadata devices.
 
+use super::content::Content;
+use super::pool::{Metadata, parse_id};
 use super::{Fault, Health};
 use crate::control::{BackingDevice, DeviceInfo, DeviceNumber, Listed, Operation, TargetStatus};
 use crate::names::{DmName, DmUuid};
 use crate::table::{PoolTable, TableLine, ThinTable};
-use convoy_units::{Bytes, DataBlockSize, DevId, Sectors};
+use convoy_units::{Bytes, DevId};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where device-mapper's and the plugged-in devices' numbers begin.
 const DM_MAJOR: u32 = 253;
 const BACKING_MAJOR: u32 = 98;
-/// A held root's block: any will do, nobody reads it.
-const HELD_ROOT: u64 = 34;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -48,21 +49,6 @@ struct Table {
 enum Target {
     Pool(PoolTable),
     Thin(ThinTable),
-}
-
-/// A metadata device's content, now and at its last commit.
-struct Metadata {
-    block_size: DataBlockSize,
-    now: Content,
-    committed: Content,
-    health: Health,
-}
-
-#[derive(Clone, Default)]
-struct Content {
-    transaction_id: u64,
-    held: bool,
-    thins: BTreeMap<DevId, Sectors>,
 }
 
 impl Device {
@@ -125,11 +111,11 @@ impl State {
         Err(Errno::ESHUTDOWN)
     }
 
-    pub(super) fn cut_power(&mut self) {
+    pub(super) fn cut_power(&mut self, keeps: &mut dyn FnMut() -> bool) {
         self.cure();
         self.devices.clear();
         for pool in self.pools.values_mut() {
-            pool.now = pool.committed.clone();
+            pool.store.cut_power(keeps);
         }
     }
 
@@ -168,7 +154,9 @@ impl State {
 
     pub(super) fn thin_ids(&mut self, metadata: &Path) -> Vec<DevId> {
         let pool = self.pool_on(metadata);
-        pool.map_or_else(Vec::new, |pool| pool.now.thins.keys().copied().collect())
+        pool.map_or_else(Vec::new, |pool| {
+            pool.store.now.thins.keys().copied().collect()
+        })
     }
 
     pub(super) fn change_openers(&mut self, name: &DmName, opened: bool) {
@@ -182,25 +170,82 @@ impl State {
         }
     }
 
-    pub(super) fn write(&mut self, name: &DmName, mapped: Sectors) {
-        let table = self
-            .devices
-            .get(name)
-            .and_then(|device| device.live.clone());
-        if let Some(Table {
-            target: Target::Thin(thin),
-            ..
-        }) = table
-            && let Some(pool) = self.pool_of(thin.pool)
-            && let Some(now) = pool.now.thins.get_mut(&thin.dev_id)
-        {
-            *now = (*now).max(mapped);
+    /// What a metadata device says on disk: as of the last commit.
+    pub(super) fn committed(&mut self, metadata: &Path) -> Option<Content> {
+        Some(self.pool_on(metadata)?.store.committed.clone())
+    }
+
+    pub(super) fn set_held_root(&mut self, metadata: &Path, block: u64) {
+        if let Some(pool) = self.pool_on(metadata) {
+            pool.held_root = block;
         }
+    }
+
+    /// A block of the pool's own data device, if a pool has that one.
+    pub(super) fn data_block(&self, data: &Path, block: u64) -> Option<Arc<[u8]>> {
+        let number = self.backing(data).ok()?.number;
+        let pool = self.pools.values().find(|pool| pool.data == number)?;
+        Some(pool.store.data(block))
+    }
+
+    /// A thin device that takes IO: its table, and its pool.
+    fn usable(&mut self, name: &DmName) -> Result<(ThinTable, &mut Metadata), Errno> {
+        let device = self.devices.get(name).ok_or(Errno::ENXIO)?;
+        // On a real kernel it would wait.
+        if device.suspended {
+            return Err(Errno::EAGAIN);
+        }
+        let Some(Table {
+            target: Target::Thin(table),
+            ..
+        }) = device.live
+        else {
+            return Err(Errno::EIO);
+        };
+        let pool = self.pool_of(table.pool).ok_or(Errno::EIO)?;
+        Ok((table, pool))
+    }
+
+    pub(super) fn write(
+        &mut self,
+        name: &DmName,
+        block: u64,
+        bytes: Option<&[u8]>,
+    ) -> Result<(), Errno> {
+        if self.info(name).is_some_and(|info| info.read_only) {
+            return Err(Errno::EPERM);
+        }
+        let (table, pool) = self.usable(name)?;
+        if block >= table.len.0.div_ceil(pool.block_size.sectors().0) {
+            return Err(Errno::ENOSPC);
+        }
+        pool.store.write(table.dev_id, block, bytes)
+    }
+
+    pub(super) fn read(&mut self, name: &DmName, block: u64) -> Result<Option<Arc<[u8]>>, Errno> {
+        let (table, pool) = self.usable(name)?;
+        Ok(pool.store.block(table.dev_id, block))
+    }
+
+    pub(super) fn discard(&mut self, name: &DmName, begin: u64, end: u64) -> Result<(), Errno> {
+        let (table, pool) = self.usable(name)?;
+        pool.store.discard(table.dev_id, begin, end)
+    }
+
+    /// A block of a thin device by its number, up or not: what a reader of metadata and data would find.
+    pub(super) fn peek(&mut self, metadata: &Path, id: DevId, block: u64) -> Option<Arc<[u8]>> {
+        self.pool_on(metadata)?.store.block(id, block)
+    }
+
+    pub(super) fn named(&self, node: &Path) -> Option<DmName> {
+        let mut devices = self.devices.iter();
+        let (name, _) = devices.find(|(_, device)| node_of(device.number()) == node)?;
+        Some(name.clone())
     }
 
     pub(super) fn commit_all(&mut self) {
         for pool in self.pools.values_mut() {
-            pool.committed = pool.now.clone();
+            pool.store.commit();
         }
     }
 
@@ -307,13 +352,9 @@ impl State {
         if taken {
             return Err(Errno::EBUSY);
         }
-        let fresh = || Metadata {
-            block_size: table.block_size,
-            now: Content::default(),
-            committed: Content::default(),
-            health: Health::default(),
-        };
-        let pool = self.pools.entry(table.metadata).or_insert_with(fresh);
+        let pools = self.pools.entry(table.metadata);
+        let pool = pools.or_insert_with(|| Metadata::fresh(&table));
+        pool.bound(&table);
         let creating = self
             .devices
             .values()
@@ -337,7 +378,7 @@ impl State {
         if pool.health == Health::Failed {
             return Err(Errno::EINVAL);
         }
-        if pool.now.thins.contains_key(&table.dev_id) {
+        if pool.store.now.thins.contains_key(&table.dev_id) {
             Ok(Target::Thin(table))
         } else {
             Err(Errno::ENODATA)
@@ -361,7 +402,7 @@ impl State {
         device.suspended = true;
         let number = device.number();
         if let Some(pool) = self.pool_of(number) {
-            pool.committed = pool.now.clone();
+            pool.store.commit();
         }
         Ok(())
     }
@@ -397,7 +438,7 @@ impl State {
         if device.number() != number {
             return Err(Errno::ENXIO);
         }
-        Ok(PathBuf::from(format!("/dev/dm-{}", number.minor)))
+        Ok(node_of(number))
     }
 
     // -- dm-thin
@@ -410,10 +451,9 @@ impl State {
         };
         let text = match &table.target {
             Target::Pool(pool) => {
-                let data = pool.len.0 / pool.block_size.sectors().0;
                 let error = pool.error_if_no_space;
                 let metadata = self.pool_of(number).ok_or(Errno::EINVAL)?;
-                metadata.status(data, error)
+                metadata.status(error)
             }
             Target::Thin(thin) => {
                 let metadata = self.pool_of(thin.pool).ok_or(Errno::EINVAL)?;
@@ -449,104 +489,6 @@ impl State {
     }
 }
 
-fn parse_id(text: &str) -> Result<DevId, Errno> {
-    let id = text.parse().map_err(|_| Errno::EINVAL)?;
-    DevId::new(id).map_err(|_| Errno::EINVAL)
-}
-
-impl Metadata {
-    fn message(&mut self, words: &[&str]) -> Result<(), Errno> {
-        if matches!(
-            self.health,
-            Health::ReadOnly | Health::NeedsCheck | Health::Failed
-        ) {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let now = &mut self.now;
-        match words {
-            ["create_thin", id] => now.add(parse_id(id)?, Sectors(0))?,
-            ["create_snap", id, origin] => {
-                let (id, origin) = (parse_id(id)?, parse_id(origin)?);
-                let mapped = now.thins.get(&origin).copied();
-                if now.thins.contains_key(&id) {
-                    return Err(Errno::EEXIST);
-                }
-                now.add(id, mapped.ok_or(Errno::ENODATA)?)?;
-            }
-            ["delete", id] => {
-                now.thins.remove(&parse_id(id)?).ok_or(Errno::ENODATA)?;
-            }
-            ["set_transaction_id", from, to] => {
-                let number = |text: &str| text.parse::<u64>().map_err(|_| Errno::EINVAL);
-                if now.transaction_id != number(from)? {
-                    return Err(Errno::EINVAL);
-                }
-                now.transaction_id = number(to)?;
-            }
-            ["reserve_metadata_snap"] if now.held => return Err(Errno::EBUSY),
-            ["reserve_metadata_snap"] => now.held = true,
-            ["release_metadata_snap"] if !now.held => return Err(Errno::EINVAL),
-            ["release_metadata_snap"] => now.held = false,
-            _ => return Err(Errno::EINVAL),
-        }
-        // Each message ends with its own commit.
-        self.committed = self.now.clone();
-        Ok(())
-    }
-
-    fn status(&self, data: u64, error_if_no_space: bool) -> String {
-        if self.health == Health::Failed {
-            return "Fail".into();
-        }
-        let held = if self.now.held {
-            HELD_ROOT.to_string()
-        } else {
-            "-".into()
-        };
-        let mode = match self.health {
-            Health::OutOfDataSpace => "out_of_data_space",
-            Health::ReadOnly | Health::NeedsCheck => "ro",
-            Health::Writable | Health::Failed => "rw",
-        };
-        let check = if self.health == Health::NeedsCheck {
-            "needs_check"
-        } else {
-            "-"
-        };
-        let no_space = if error_if_no_space {
-            "error_if_no_space"
-        } else {
-            "queue_if_no_space"
-        };
-        let block = self.block_size.sectors().0;
-        let used: u64 = self
-            .now
-            .thins
-            .values()
-            .map(|mapped| mapped.0.div_ceil(block))
-            .sum();
-        format!(
-            "{} 111/1024 {used}/{data} {held} {mode} discard_passdown {no_space} {check} 256 ",
-            self.now.transaction_id
-        )
-    }
-
-    fn thin_status(&self, dev_id: DevId) -> String {
-        match self.now.thins.get(&dev_id) {
-            _ if self.health == Health::Failed => "Fail".into(),
-            None => "Error".into(),
-            Some(Sectors(0)) => "0 - ".into(),
-            Some(mapped) => format!("{} {} ", mapped.0, mapped.0 - 1),
-        }
-    }
-}
-
-impl Content {
-    fn add(&mut self, dev_id: DevId, mapped: Sectors) -> Result<(), Errno> {
-        if self.thins.contains_key(&dev_id) {
-            return Err(Errno::EEXIST);
-        }
-        self.thins.insert(dev_id, mapped);
-        Ok(())
-    }
+fn node_of(number: DeviceNumber) -> PathBuf {
+    PathBuf::from(format!("/dev/dm-{}", number.minor))
 }
