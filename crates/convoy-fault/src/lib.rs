@@ -57,6 +57,8 @@ kinds! {
     PoolFull => "E_POOL_FULL", exit 13, http 507, false;
     /// The pool is read-only, failed, or disagrees with the catalog.
     PoolUnhealthy => "E_POOL_UNHEALTHY", exit 13, http 503, false;
+    /// The pool's metadata must be checked before the kernel changes it again.
+    PoolNeedsCheck => "E_POOL_NEEDS_CHECK", exit 13, http 503, false;
     /// Stored data or metadata does not verify.
     Integrity => "E_INTEGRITY", exit 14, http 500, false;
     /// The daemon does not answer.

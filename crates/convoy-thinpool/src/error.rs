@@ -47,6 +47,14 @@ pub enum Error {
         /// Its status in words.
         status: String,
     },
+    /// The pool takes no changes until its metadata is checked.
+    #[error("pool {name} is {status}")]
+    NeedsCheck {
+        /// The pool.
+        name: DmName,
+        /// Its status in words.
+        status: String,
+    },
     /// The pool, or the device, is not active.
     #[error("device {name} is not active")]
     NotActive {
@@ -171,6 +179,7 @@ impl Fault for Error {
             | Self::LeftSuspended { .. }
             | Self::Status { .. }
             | Self::Table { .. } => Kind::PoolUnhealthy,
+            Self::NeedsCheck { .. } => Kind::PoolNeedsCheck,
             Self::NotActive { .. } | Self::NoSuchThin { .. } => Kind::NotFound,
             Self::Busy { .. } | Self::MetadataSnapshotHeld { .. } | Self::HoldBroken { .. } => {
                 Kind::Busy
@@ -206,7 +215,7 @@ impl Fault for Error {
             Self::Differs { name, .. } => Some(format!(
                 "if the device is a leftover, look at it with 'dmsetup table {name}' and remove it with 'dmsetup remove {name}'"
             )),
-            Self::Unhealthy { .. } => Some(
+            Self::Unhealthy { .. } | Self::NeedsCheck { .. } => Some(
                 "look at the kernel's log; deactivate the pool and run thin_check on its metadata before anything else".into(),
             ),
             Self::LeftSuspended { name, .. } => Some(format!("run 'dmsetup resume {name}'")),

@@ -19,6 +19,7 @@ pub mod conformance;
 mod control;
 mod error;
 pub mod fake;
+mod grow;
 pub mod guard;
 mod kernel;
 pub mod loopdev;
@@ -36,6 +37,7 @@ pub use control::{
     TargetStatus,
 };
 pub use error::Error;
+pub use grow::Grown;
 pub use kernel::KernelControl;
 pub use metadata_snapshot::MetadataSnapshot;
 pub use names::{DmName, DmUuid, InvalidDmName, pool_name, pool_uuid, thin_name, thin_uuid};

@@ -7,6 +7,7 @@
 use convoy_fault::{Fault, Kind};
 use convoy_units::Bytes;
 use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -143,6 +144,44 @@ pub fn find(path: &Path) -> Result<Option<Attached>, Error> {
     Ok(None)
 }
 
+/// Takes disk space for a file beyond its end, up to this size: [`extend`] to there cannot fail for want of it.
+/// Space that is taken already is taken once. A file system that cannot do so is an error.
+pub fn reserve(path: &Path, size: Bytes) -> Result<(), Error> {
+    let error = || Error::new("take disk space for the file", path);
+    let file = OpenOptions::new().write(true).open(path).map_err(error())?;
+    let end = file.metadata().map_err(error())?.len();
+    let Some(length) = size.0.checked_sub(end).filter(|length| *length > 0) else {
+        return Ok(());
+    };
+    let (end, length) = (
+        offset(end).map_err(error())?,
+        offset(length).map_err(error())?,
+    );
+    fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, length)
+        .map_err(io::Error::from)
+        .and_then(|()| file.sync_all())
+        .map_err(error())
+}
+
+/// Makes a file longer, durably, and then the loop device that has it. Never shorter: a smaller size leaves
+/// the file as it is.
+pub fn extend(path: &Path, node: &Path, size: Bytes) -> Result<(), Error> {
+    let error = || Error::new("make the file longer", path);
+    let file = OpenOptions::new().write(true).open(path).map_err(error())?;
+    if file.metadata().map_err(error())?.len() < size.0 {
+        file.set_len(size.0).map_err(error())?;
+        // Its size is durable before anything can rely on it.
+        file.sync_all().map_err(error())?;
+    }
+    let device = File::open(node).map_err(Error::new("open the loop device", node))?;
+    ioctl::set_capacity(&device)
+        .map_err(|errno| Error::new("tell of its new size the loop device", node)(errno.into()))
+}
+
+fn offset(bytes: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(bytes).map_err(io::Error::other)
+}
+
 /// Lets a loop device's file go. While somebody holds the device, the kernel does so when they let go.
 pub fn detach(node: &Path) -> Result<(), Error> {
     let file = File::open(node).map_err(Error::new("open the loop device", node))?;
@@ -197,6 +236,23 @@ mod tests {
         let error = create_file(&path, Bytes::mib(1)).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 100 << 30);
+    }
+
+    #[test]
+    fn space_is_taken_beyond_the_end_and_the_end_stays() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metadata");
+        create_file(&path, Bytes::mib(1)).unwrap();
+        let blocks = || std::fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(blocks() < 1 << 20);
+        for _ in 0..2 {
+            reserve(&path, Bytes::mib(3)).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20);
+            assert!(blocks() >= 2 << 20 && blocks() < 3 << 20, "{}", blocks());
+        }
+        reserve(&path, Bytes(4096)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20);
     }
 
     #[test]

@@ -151,6 +151,31 @@ impl Pool {
         Ok(pool)
     }
 
+    /// A handle on the pool as it is, up or not, to look at it: nothing is activated, adopted or compared
+    /// with `spec`. Where it is down, [`Pool::status`] and every message fail with [`Error::NotActive`].
+    pub fn observe(control: Arc<dyn Control>, spec: &PoolSpec) -> Result<Self, Error> {
+        let name = pool_name(&spec.name)?;
+        let info = control
+            .info(&name)
+            .map_err(Error::control("looking at the pool"))?;
+        let nowhere = DeviceNumber { major: 0, minor: 0 };
+        let pool = Self {
+            control,
+            spec: spec.clone(),
+            name,
+            number: info.map_or(nowhere, |info| info.number),
+            turn: Turn::default(),
+            active: Mutex::default(),
+            watch: Watch {
+                guard: Arc::new(Unguarded),
+                limit: HOLD_LIMIT,
+            },
+        };
+        let active = pool.read_active()?;
+        *pool.active.lock().unwrap_or_else(PoisonError::into_inner) = active;
+        Ok(pool)
+    }
+
     /// What the pool was activated with.
     pub const fn spec(&self) -> &PoolSpec {
         &self.spec
@@ -271,12 +296,12 @@ impl Pool {
     /// What a refused message means: the kernel says `EOPNOTSUPP` to all of them in read-only modes.
     pub(crate) fn refused(&self, what: String, source: ControlError) -> Error {
         match source.errno() {
-            Some(Errno::EOPNOTSUPP) => Error::Unhealthy {
-                name: self.name.clone(),
-                status: self.status().map_or_else(
-                    |_| "in an unreadable state".into(),
-                    |status| status.to_string(),
-                ),
+            Some(Errno::EOPNOTSUPP) => match self.status() {
+                Ok(status) => unhealthy(&self.name, &status),
+                Err(_) => Error::Unhealthy {
+                    name: self.name.clone(),
+                    status: "in an unreadable state".into(),
+                },
             },
             Some(Errno::ENXIO) => Error::NotActive {
                 name: self.name.clone(),
@@ -365,7 +390,7 @@ pub(crate) fn read_thin_table(
     })
 }
 
-fn read_status(control: &dyn Control, name: &DmName) -> Result<PoolStatus, Error> {
+pub(crate) fn read_status(control: &dyn Control, name: &DmName) -> Result<PoolStatus, Error> {
     let targets = match control.status(name) {
         Err(source) if source.errno() == Some(Errno::ENXIO) => Vec::new(),
         targets => targets.map_err(Error::control(format!("reading the status of {name}")))?,
@@ -380,13 +405,21 @@ fn read_status(control: &dyn Control, name: &DmName) -> Result<PoolStatus, Error
 }
 
 fn unhealthy(name: &DmName, status: &PoolStatus) -> Error {
-    Error::Unhealthy {
-        name: name.clone(),
-        status: status.to_string(),
+    let (name, words) = (name.clone(), status.to_string());
+    if status.needs_check() {
+        Error::NeedsCheck {
+            name,
+            status: words,
+        }
+    } else {
+        Error::Unhealthy {
+            name,
+            status: words,
+        }
     }
 }
 
-fn backing(control: &dyn Control, path: &Path) -> Result<BackingDevice, Error> {
+pub(crate) fn backing(control: &dyn Control, path: &Path) -> Result<BackingDevice, Error> {
     control
         .backing(path)
         .map_err(Error::control(format!("opening {}", path.display())))

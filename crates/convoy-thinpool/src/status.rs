@@ -121,6 +121,11 @@ impl PoolStatus {
         }
     }
 
+    /// Whether its metadata must be checked before it changes again.
+    pub const fn needs_check(&self) -> bool {
+        matches!(self, Self::Working(usage) if usage.needs_check)
+    }
+
     /// Whether it takes messages: neither read-only nor failed nor waiting for a check.
     pub const fn takes_messages(&self) -> bool {
         match self {

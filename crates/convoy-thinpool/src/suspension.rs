@@ -7,7 +7,7 @@
 use crate::control::{Control, ControlError, Suspend};
 use crate::error::Error;
 use crate::guard::{Guard, Ticket, Verdict};
-use crate::names::{DmName, DmUuid, thin_name, thin_uuid};
+use crate::names::{DmName, DmUuid, pool_uuid, thin_name, thin_uuid};
 use crate::pool::Pool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,6 +73,25 @@ impl Pool {
     /// [`Pool::while_suspended`] where it does not matter that the device ran again too early.
     pub(crate) fn swap_suspended(&self, origin: Uuid) -> Result<Duration, Error> {
         Ok(self.hold(origin, || Ok(()))?.time)
+    }
+
+    /// Suspends the pool itself, and with it every thin device of it, and resumes it: what puts a loaded table
+    /// in force, and what makes the kernel look at the size of the metadata device again. Returns for how
+    /// long IO was held. Guarded like the suspension of an origin.
+    pub(crate) fn cycle(&self) -> Result<Duration, Error> {
+        let (control, name) = (self.control.as_ref(), &self.name);
+        let uuid = pool_uuid(self.spec.uuid);
+        let suspended = Suspended::arm(control, &self.watch, name, &uuid)?;
+        let begin = Instant::now();
+        let how = Suspend {
+            lockfs: false,
+            flush: true,
+        };
+        let outcome = control.suspend(name, how);
+        // Whoever resumed it first, the table is in force then.
+        let _whoever = suspended.resume()?;
+        outcome.map_err(Error::control(format!("suspending {name}")))?;
+        Ok(begin.elapsed())
     }
 
     fn hold<T>(

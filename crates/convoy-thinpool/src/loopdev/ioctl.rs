@@ -67,6 +67,7 @@ mod raw {
     nix::ioctl_write_int_bad!(loop_set_fd, 0x4C00);
     nix::ioctl_none_bad!(loop_clr_fd, 0x4C01);
     nix::ioctl_read_bad!(loop_get_status64, 0x4C05, super::Info);
+    nix::ioctl_none_bad!(loop_set_capacity, 0x4C07);
     nix::ioctl_write_int_bad!(loop_set_direct_io, 0x4C08);
     nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, super::Config);
     nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
@@ -150,6 +151,13 @@ pub(super) fn set_direct_io(device: &File) -> Result<(), Errno> {
     // SAFETY: the descriptor is open for the call, which takes an int.
     // JUSTIFICATION: the loop driver is spoken to by ioctl only.
     unsafe { raw::loop_set_direct_io(device.as_raw_fd(), 1) }.map(drop)
+}
+
+/// Makes a device as large as its file is now.
+pub(super) fn set_capacity(device: &File) -> Result<(), Errno> {
+    // SAFETY: the descriptor is open for the call, which takes no argument.
+    // JUSTIFICATION: the loop driver is spoken to by ioctl only.
+    unsafe { raw::loop_set_capacity(device.as_raw_fd()) }.map(drop)
 }
 
 /// Which file a device has and whether direct IO is on; `ENXIO` if it has none.
