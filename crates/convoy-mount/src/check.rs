@@ -2,8 +2,13 @@
 
 use crate::error::Error;
 use crate::filesystem::Filesystem;
+use crate::mount::{mount, unmount};
+use crate::options::MountOptions;
 use crate::tool;
+use nix::sys::stat;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Output;
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +29,70 @@ pub fn check_filesystem(device: &Path, fs: Filesystem) -> Result<Checked, Error>
         return Ok(Checked::OnMount);
     }
     let output = tool::run("e2fsck", ["-p".as_ref(), device.as_os_str()])?;
-    let said = tool::said(&output);
+    judge("e2fsck", device, &output, meaning)
+}
+
+/// Checks all of a file system whose device may have lost what it was told is written: being marked clean is
+/// no reason to skip anything. ext4: `e2fsck -f -p`, which makes only safe repairs. xfs: mounted at `at` for a
+/// moment, which replays its log, then `xfs_repair -n`, which changes nothing. The device must not be mounted;
+/// damage that needs a person is [`Error::Damaged`].
+pub fn check_thoroughly(device: &Path, fs: Filesystem, at: &Path) -> Result<Checked, Error> {
+    match fs {
+        Filesystem::Ext4 => {
+            let words = ["-f".as_ref(), "-p".as_ref(), device.as_os_str()];
+            judge("e2fsck", device, &tool::run("e2fsck", words)?, meaning)
+        }
+        Filesystem::Xfs => {
+            replay_log(device, at)?;
+            let words = ["-n".as_ref(), device.as_os_str()];
+            let output = tool::run("xfs_repair", words)?;
+            judge("xfs_repair", device, &output, meaning_for_xfs)
+        }
+    }
+}
+
+/// A log that was not replayed looks like damage to `xfs_repair`.
+fn replay_log(device: &Path, at: &Path) -> Result<(), Error> {
+    mount(device, at, Filesystem::Xfs, &MountOptions::default())?;
+    let number = std::fs::metadata(device)
+        .map_err(Error::io("look at", device))?
+        .rdev();
+    let number = (stat::major(number), stat::minor(number));
+    let (Ok(major), Ok(minor)) = (u32::try_from(number.0), u32::try_from(number.1)) else {
+        unreachable!("Linux's device numbers have 12 and 20 bits")
+    };
+    unmount(at, (major, minor)).map(drop)
+}
+
+fn judge(
+    tool: &'static str,
+    device: &Path,
+    output: &Output,
+    meaning: fn(Option<i32>) -> Meaning,
+) -> Result<Checked, Error> {
+    let said = tool::said(output);
+    let device = device.to_owned();
     match meaning(output.status.code()) {
         Meaning::Checked(checked) => Ok(checked),
         Meaning::Damaged(words) => Err(Error::Damaged {
-            device: device.to_owned(),
+            device,
             message: format!("{words}: {said}"),
         }),
         Meaning::Failed(words) => Err(Error::Tool {
-            tool: "e2fsck",
-            device: device.to_owned(),
+            tool,
+            device,
             message: format!("{words}: {said}"),
         }),
+    }
+}
+
+/// `xfs_repair(8)` with `-n`: 1 is damage.
+fn meaning_for_xfs(status: Option<i32>) -> Meaning {
+    match status {
+        Some(0) => Meaning::Checked(Checked::Clean),
+        Some(1) => Meaning::Damaged("errors were found"),
+        Some(_) => Meaning::Failed("it could not do its work"),
+        None => Meaning::Failed("ended by a signal"),
     }
 }
 
@@ -92,6 +149,43 @@ mod tests {
             );
         }
         assert!(matches!(meaning(None), Meaning::Failed(_)));
+    }
+
+    #[test]
+    fn xfs_repair_tells_damage_by_one() {
+        assert_eq!(meaning_for_xfs(Some(0)), Meaning::Checked(Checked::Clean));
+        assert!(matches!(meaning_for_xfs(Some(1)), Meaning::Damaged(_)));
+        for failed in [Some(2), Some(127), None] {
+            assert!(matches!(meaning_for_xfs(failed), Meaning::Failed(_)));
+        }
+    }
+
+    /// Marked clean and damaged all the same: what a boot's check passes over, the thorough one must find.
+    #[test]
+    fn damage_behind_a_clean_mark_is_found() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 20).unwrap();
+        make_filesystem(file.path(), Filesystem::Ext4, &MakeOptions::default()).unwrap();
+        let thorough =
+            || check_thoroughly(file.path(), Filesystem::Ext4, Path::new("/nonexistent"));
+        assert_eq!(thorough().unwrap(), Checked::Clean);
+        // The root directory's block, wherever it is: the one that holds an entry `lost+found`.
+        let image = std::fs::read(file.path()).unwrap();
+        let mut blocks = image.chunks(4096).enumerate().skip(1);
+        let (at, _) = blocks
+            .find(|(_, block)| block.windows(10).any(|name| name == b"lost+found"))
+            .unwrap();
+        let at = u64::try_from(at).unwrap() * 4096;
+        file.as_file().write_all_at(&[0xff; 4096], at).unwrap();
+        assert_eq!(
+            check_filesystem(file.path(), Filesystem::Ext4).unwrap(),
+            Checked::Clean
+        );
+        let found = thorough();
+        assert!(
+            matches!(found, Ok(Checked::Repaired) | Err(Error::Damaged { .. })),
+            "{found:?}"
+        );
     }
 
     #[test]

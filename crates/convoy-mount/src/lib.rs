@@ -13,7 +13,7 @@ mod mountinfo;
 mod options;
 mod tool;
 
-pub use check::{Checked, check_filesystem};
+pub use check::{Checked, check_filesystem, check_thoroughly};
 pub use error::Error;
 pub use filesystem::{Filesystem, UnknownFilesystem};
 pub use holders::{Holder, holders};
