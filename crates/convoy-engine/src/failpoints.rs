@@ -43,6 +43,28 @@ impl std::fmt::Display for Point {
 pub trait Failpoints: Send + Sync {
     /// Whether the step is to fail here: before it is done, or with its answer lost.
     fn reached(&self, point: &Point) -> bool;
+
+    /// Whether the engine is to make this mistake: for tests of tests.
+    fn errs(&self, _mistake: Mistake) -> bool {
+        false
+    }
+}
+
+/// A mistake that a test can have the engine make, to see that it is found. Only those that cannot be made from outside,
+/// by a device mapper, a machine or a store that misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// Messages are sent to the pool without an intent in the catalog.
+    NoIntent,
+    /// A backup pins nothing.
+    NoPin,
+    /// A device id whose device is gone is given again.
+    UsedDeviceId,
+    /// A backup's base is chosen by the volume's name.
+    BaseByName,
+    /// Intents that a crash left are not settled at the opening.
+    NoSettling,
 }
 
 /// The points of one engine.
@@ -86,6 +108,22 @@ impl Steps {
             Ok(value)
         };
         value
+    }
+
+    /// Whether to make a mistake; never without the feature.
+    #[cfg_attr(
+        not(feature = "failpoints"),
+        expect(clippy::unused_self, reason = "mistakes are what the feature adds")
+    )]
+    pub(crate) fn err(&self, mistake: Mistake) -> bool {
+        #[cfg(not(feature = "failpoints"))]
+        let errs = {
+            let _unused = mistake;
+            false
+        };
+        #[cfg(feature = "failpoints")]
+        let errs = self.hook.as_ref().is_some_and(|hook| hook.errs(mistake));
+        errs
     }
 
     #[cfg(feature = "failpoints")]

@@ -1,6 +1,6 @@
 //! The catalog, with every change of it a step (`failpoints`): reading passes through.
 
-use crate::failpoints::Steps;
+use crate::failpoints::{Mistake, Steps};
 use convoy_catalog::{Catalog, Change, Error, Intent, NewIntent};
 use convoy_units::DevId;
 use std::ops::Deref;
@@ -22,29 +22,70 @@ impl Ledger {
         let Some(first) = changes.first() else {
             return Ok(());
         };
+        if matches!(first, Change::PutPin(_)) && self.steps.err(Mistake::NoPin) {
+            return Ok(());
+        }
         self.step(named(first), || self.catalog.apply(changes))
     }
 
     /// [`Catalog::allocate_dev_id`].
     pub(crate) fn allocate_dev_id(&self, pool: Uuid) -> Result<DevId, Error> {
-        self.step("catalog.device-id", || self.catalog.allocate_dev_id(pool))
+        self.step("catalog.device-id", || {
+            let fresh = self.catalog.allocate_dev_id(pool)?;
+            if self.steps.err(Mistake::UsedDeviceId) {
+                return self.least_unused(fresh);
+            }
+            Ok(fresh)
+        })
     }
 
     /// [`Catalog::begin`].
     pub(crate) fn begin(&self, intent: &NewIntent, changes: &[Change]) -> Result<Intent, Error> {
-        self.step("catalog.intent", || self.catalog.begin(intent, changes))
+        self.step("catalog.intent", || {
+            let intent = self.catalog.begin(intent, changes)?;
+            if self.steps.err(Mistake::NoIntent) {
+                self.catalog.abandon(&intent, &[])?;
+            }
+            Ok(intent)
+        })
     }
 
     /// [`Catalog::complete`].
     pub(crate) fn complete(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
         self.step("catalog.complete", || {
+            if self.steps.err(Mistake::NoIntent) {
+                let transaction = Change::SetTransaction {
+                    pool: intent.pool,
+                    transaction: intent.to,
+                };
+                let changes = [changes, &[transaction]].concat();
+                return self.catalog.apply(&changes);
+            }
             self.catalog.complete(intent, changes)
         })
     }
 
     /// [`Catalog::abandon`].
     pub(crate) fn abandon(&self, intent: &Intent, changes: &[Change]) -> Result<(), Error> {
-        self.step("catalog.abandon", || self.catalog.abandon(intent, changes))
+        self.step("catalog.abandon", || {
+            if self.steps.err(Mistake::NoIntent) {
+                return self.catalog.apply(changes);
+            }
+            self.catalog.abandon(intent, changes)
+        })
+    }
+
+    /// The least device id that nothing in the catalog has: a mistake to make on purpose.
+    fn least_unused(&self, fresh: DevId) -> Result<DevId, Error> {
+        let volumes = self.catalog.volumes()?.into_iter();
+        let snapshots = self.catalog.snapshots()?.into_iter();
+        let ids = volumes.map(|volume| volume.dev_id);
+        let used: Vec<DevId> = ids
+            .chain(snapshots.map(|snapshot| snapshot.dev_id))
+            .collect();
+        let all = (1..fresh.get()).filter_map(|id| DevId::new(u64::from(id)).ok());
+        let unused = all.into_iter().find(|id| !used.contains(id));
+        Ok(unused.unwrap_or(fresh))
     }
 
     fn step<T>(&self, step: &str, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
