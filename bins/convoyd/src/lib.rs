@@ -5,11 +5,13 @@ mod error;
 mod file;
 mod guard;
 mod logs;
+mod offline;
 mod run;
 mod settings;
 
 pub use args::Args;
 pub use error::Error;
+pub use offline::{Checkup, Remedy, doctor};
 pub use run::run;
 pub use settings::{Settings, resolve};
 

@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<(), Error> {
     // The engine's lock comes before the socket: of two daemons over one root the second ends here.
     let mut seams = Seams::kernel()?;
     seams.guard = guard::start();
-    let engine = Arc::new(Engine::open_with(&config, seams)?);
+    let engine = Arc::new(Engine::open_or_look(&config, seams)?);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -61,6 +61,14 @@ async fn answer(settings: &Settings, engine: Arc<Engine>) -> Result<Ended, Error
 }
 
 fn ready(socket: &Path, engine: &Engine) {
+    if let Some(why) = engine.read_only() {
+        say(&format!(
+            "convoyd: ready on {}, but only to be read: {why}\nconvoyd: run convoy doctor",
+            socket.display()
+        ));
+        tracing::error!(socket = %socket.display(), why, "ready, but only to be read");
+        return;
+    }
     let pool = match engine.info() {
         Ok(info) if info.pool.loop_backed => {
             format!(", pool {} is loop (not for production)", info.pool.name)

@@ -136,7 +136,7 @@ fn driver_options(args: &Args, file: &File) -> Result<Vec<(String, String)>, Err
 }
 
 /// At the first `=`: a value may hold more of them.
-fn key_value(option: &str) -> Result<(String, String), Error> {
+pub(crate) fn key_value(option: &str) -> Result<(String, String), Error> {
     match option.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => {
             Ok((key.to_owned(), value.to_owned()))

@@ -21,6 +21,9 @@ pub struct Info {
     pub destinations: Vec<Destination>,
     /// What recovery did at the last start, one sentence each.
     pub recovered: Vec<String>,
+    /// Why the daemon only looks and changes nothing, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<String>,
 }
 
 /// A place backups go to, remembered from its first use.

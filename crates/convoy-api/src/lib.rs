@@ -10,6 +10,7 @@
 
 mod answer;
 mod backup;
+mod doctor;
 mod info;
 pub mod paths;
 mod problem;
@@ -22,6 +23,7 @@ pub use backup::{
     Backup, BackupProblem, BackupUrl, Backups, BackupsOf, CreateBackup, CreatedBackup, Summary,
     Verification,
 };
+pub use doctor::{CatalogCopy, Diagnosis, Finding, Holds, PoolSeen};
 pub use info::{Destination, Info, Pool};
 pub use problem::Problem;
 pub use snapshot::{CreateSnapshot, CreatedSnapshot, Snapshot, Snapshots, SnapshotsOf};

@@ -4,6 +4,8 @@
 pub const HEALTH: &str = "/healthz";
 /// `GET`: the daemon and its pool.
 pub const INFO: &str = "/v1/info";
+/// `GET`: what disagrees between catalog, pool and devices, and what to do.
+pub const DOCTOR: &str = "/v1/doctor";
 /// `GET`: all volumes; `POST`: make one.
 pub const VOLUMES: &str = "/v1/volumes";
 /// `GET`, `DELETE`: one volume.

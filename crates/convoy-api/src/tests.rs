@@ -164,6 +164,7 @@ fn answers_are_the_promised_ones() {
             repository: Uuid::from_u128(9),
         }],
         recovered: vec![],
+        read_only: None,
     };
     golden(
         &Answer {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::reply;
 use convoy_api::{
     Answer, Backup, BackupUrl, Backups, CreateBackup, CreateSnapshot, CreateVolume, CreatedBackup,
-    CreatedSnapshot, CreatedVolume, Done, Frame, Info, MountVolume, Snapshot, Snapshots,
+    CreatedSnapshot, CreatedVolume, Diagnosis, Done, Frame, Info, MountVolume, Snapshot, Snapshots,
     Verification, Volume, Volumes, paths, stream,
 };
 use hyper::Method;
@@ -61,6 +61,11 @@ impl Client {
     /// The daemon and its pool.
     pub fn info(&self) -> Result<Answer<Info>, Error> {
         self.get(paths::INFO)
+    }
+
+    /// What disagrees between catalog, pool and devices, and what to do.
+    pub fn doctor(&self) -> Result<Answer<Diagnosis>, Error> {
+        self.get(paths::DOCTOR)
     }
 
     /// Makes a volume, perhaps of a backup.

@@ -6,7 +6,7 @@
 //! directory, the catalog and the files of a loop-backed pool are not behind it: those are plain files anywhere.
 
 use convoy_backup::{BlockReader, BlockWriter, FileReader, FileWriter};
-use convoy_mount::{Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Unmounted};
+use convoy_mount::{Checked, Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Unmounted};
 use convoy_objectstore::{Location, ObjectStore};
 use convoy_repository::{Patience, Sleep};
 use convoy_thin_metadata::{BlockSource, FileSource};
@@ -14,6 +14,8 @@ use convoy_thinpool::DeviceNumber;
 use convoy_thinpool::blockdev::{self, Discarded};
 use convoy_thinpool::signature::{self, Signature};
 use convoy_units::{ByteRange, Bytes};
+use nix::fcntl::{Flock, FlockArg};
+use std::any::Any;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -24,6 +26,9 @@ use std::time::Duration;
 /// A pool's metadata to read, wherever it is.
 pub type Metadata = Box<dyn BlockSource>;
 
+/// Keeps others from holding the same thing, until dropped.
+pub type Hold = Box<dyn Any + Send + Sync>;
+
 /// The machine. All methods block and may be called from any thread; errors are those of the column that
 /// does it on a real one.
 pub trait Machine: Send + Sync {
@@ -32,6 +37,12 @@ pub trait Machine: Send + Sync {
 
     /// The size of a block device.
     fn size_of(&self, device: &Path) -> io::Result<Bytes>;
+
+    /// Takes a device or file for this process alone, as far as others ask: `WouldBlock` when one has it.
+    /// A machine that runs one engine has nothing to keep apart.
+    fn hold(&self, _device: &Path) -> io::Result<Option<Hold>> {
+        Ok(None)
+    }
 
     /// What a device carries, as [`signature::probe`] tells it.
     fn signature_of(&self, device: &Path) -> Result<Option<Signature>, signature::Error>;
@@ -64,6 +75,15 @@ pub trait Machine: Send + Sync {
         filesystem: Filesystem,
         options: &MakeOptions,
     ) -> Result<(), convoy_mount::Error>;
+
+    /// Checks all of the filesystem of a device that is not mounted, and repairs what is safe to; `at` is a
+    /// directory to mount it at for a moment, where that is part of checking it.
+    fn check_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        at: &Path,
+    ) -> Result<Checked, convoy_mount::Error>;
 
     /// The mount table.
     fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error>;
@@ -114,6 +134,13 @@ impl Machine for Host {
         blockdev::size(device)
     }
 
+    /// A `flock`: the kernel lets go when the process ends. On a disk it also keeps udev's probes away.
+    fn hold(&self, device: &Path) -> io::Result<Option<Hold>> {
+        let lock = Flock::lock(File::open(device)?, FlockArg::LockExclusiveNonblock);
+        let lock = lock.map_err(|(_, errno)| io::Error::from(errno))?;
+        Ok(Some(Box::new(lock)))
+    }
+
     fn signature_of(&self, device: &Path) -> Result<Option<Signature>, signature::Error> {
         signature::probe(device)
     }
@@ -153,6 +180,15 @@ impl Machine for Host {
         options: &MakeOptions,
     ) -> Result<(), convoy_mount::Error> {
         convoy_mount::make_filesystem(device, filesystem, options)
+    }
+
+    fn check_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        at: &Path,
+    ) -> Result<Checked, convoy_mount::Error> {
+        convoy_mount::check_thoroughly(device, filesystem, at)
     }
 
     fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error> {

@@ -46,6 +46,7 @@ impl Engine {
         if snapshots.is_empty() {
             return Ok(BTreeMap::new());
         }
+        self.refuse_read_only()?;
         self.read_metadata(|view| {
             let devices = view.devices().doing(|| "reading the pool's devices")?;
             let there: BTreeSet<DevId> = devices.iter().map(|device| device.dev_id).collect();

@@ -1,5 +1,6 @@
 //! What the verbs take and give: plain values in the caller's vocabulary.
 
+use crate::health::PoolEvent;
 use convoy_names::{DestinationName, PoolName, SnapshotName, VolumeName};
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, TransactionId};
 use jiff::Timestamp;
@@ -23,6 +24,8 @@ pub struct Info {
     pub destinations: Vec<DestinationInfo>,
     /// What recovery did at the last start, one sentence each.
     pub recovered: Vec<String>,
+    /// Why the engine only looks and changes nothing, if so.
+    pub read_only: Option<String>,
 }
 
 /// A pool and its fill.
@@ -46,7 +49,8 @@ pub struct PoolInfo {
     pub default_volume_size: Bytes,
     /// What a volume gets that asks for no filesystem.
     pub filesystem: String,
-    /// `rw`, `ro`, `out_of_data_space`, `fail` or `error`, as the kernel says now.
+    /// `rw`, `ro`, `out_of_data_space`, `fail` or `error`, as the kernel says now; `down` where an engine that
+    /// only looks finds the pool so.
     pub mode: String,
     /// The kernel asks for a metadata check before it writes again.
     pub needs_check: bool,
@@ -60,6 +64,15 @@ pub struct PoolInfo {
     pub metadata_used: Bytes,
     /// Metadata bytes in all.
     pub metadata_total: Bytes,
+    /// What becomes of a write that finds no space: it waits (`queue`), or fails (`error`). The setting in
+    /// effect: after a minute of waiting the kernel goes over to failing.
+    pub no_space: Option<String>,
+    /// Bytes that are held back and become metadata when it gets tight.
+    pub metadata_reserve: Bytes,
+    /// What wants attention now, one sentence each.
+    pub alerts: Vec<String>,
+    /// What happened to it since the start, oldest first.
+    pub events: Vec<PoolEvent>,
 }
 
 /// Where a volume is in its life.
@@ -117,6 +130,8 @@ pub struct VolumeInfo {
     pub state: VolumeState,
     /// Why it is broken.
     pub problem: Option<String>,
+    /// Why its filesystem is to be checked before it is mounted again: it may have lost writes.
+    pub suspect: Option<String>,
     /// UTC.
     pub created: Timestamp,
     /// Free text of the user.

@@ -46,6 +46,7 @@ impl Engine {
         request: &CreateVolume,
         op: &Operation<'_>,
     ) -> Result<Created<VolumeInfo>, Error> {
+        self.refuse_read_only()?;
         check_driver(request.driver.as_deref())?;
         if let Some(volume) = self.repeated(request, op)? {
             return Ok(Created::Unchanged(volume));
@@ -62,7 +63,8 @@ impl Engine {
         self.make_device(&volume, op)?;
         let filled = self.activate(&volume).and_then(|device| match &source {
             Some(source) => self.steps.run("fill", || {
-                fill(source, &volume, &device, &*self.machine, op)
+                let sink = self.machine.writer(&device.node);
+                fill(source, &volume, sink, &self.pool, op)
             }),
             None => self
                 .steps
@@ -83,6 +85,7 @@ impl Engine {
             .apply(&[Change::PutVolume(volume.clone())])
             .doing(|| format!("recording that volume {} is ready", volume.name))?;
         tracing::info!(size = volume.size.0, "volume created");
+        self.keep_copy();
         Ok(Created::New(self.describe_volume(volume, &self.kernel()?)?))
     }
 

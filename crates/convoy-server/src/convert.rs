@@ -15,6 +15,7 @@ pub(crate) fn info(info: engine::Info) -> api::Info {
         pool: pool(info.pool),
         destinations: info.destinations.into_iter().map(destination).collect(),
         recovered: info.recovered,
+        read_only: info.read_only,
     }
 }
 

@@ -8,6 +8,7 @@
 mod body;
 mod connections;
 mod convert;
+mod diagnosis;
 mod error;
 mod listener;
 mod observer;
@@ -17,6 +18,7 @@ mod serve;
 mod verbs;
 
 pub use connections::Limits;
+pub use diagnosis::diagnosis;
 pub use error::Error;
 pub use listener::Listener;
 pub use serve::{Ended, serve};

@@ -8,7 +8,9 @@ use crate::machine::Machine;
 use convoy_catalog as catalog;
 use convoy_catalog::Catalog;
 use convoy_fault::{Fault, Kind};
-use convoy_thin_metadata::{SuperblockState, View, read_superblock};
+use convoy_thin_metadata::{
+    BlockSource, CheckOptions, Superblock, SuperblockState, View, check, read_superblock,
+};
 use convoy_thinpool::Pool;
 use convoy_units::{DevId, TransactionId};
 use std::collections::BTreeSet;
@@ -54,6 +56,7 @@ pub(super) fn check_identity(
         );
         return Err(Error::new(Kind::PoolUnhealthy, what).hinting("device paths may have moved"));
     }
+    check_soundness(&source, &superblock, record, devices)?;
     let view = View::live(source).doing(doing)?;
     let found: Vec<DevId> = view
         .devices()
@@ -69,6 +72,45 @@ pub(super) fn check_identity(
         }
         checked => checked,
     }
+}
+
+/// The kernel is never given metadata that does not verify, whole: it reads damage only when it comes upon it, and
+/// by then it has written.
+fn check_soundness<S: BlockSource>(
+    source: &S,
+    superblock: &Superblock,
+    record: &catalog::Pool,
+    devices: &Devices,
+) -> Result<(), Error> {
+    /// Counting the users of a data block takes a byte for each: 64 MiB at most, and then the mappings are left
+    /// to the doctor.
+    const COUNTED: u64 = 64 << 20;
+    let device = devices.metadata.display();
+    if superblock.needs_check {
+        let what = format!(
+            "the kernel asks for a check of pool {}'s metadata on {device} before it changes anything (needs_check)",
+            record.name
+        );
+        return Err(Error::new(Kind::PoolNeedsCheck, what)
+            .hinting("nothing was changed: convoy doctor tells what to do"));
+    }
+    let options = CheckOptions {
+        skip_mappings: superblock.nr_data_blocks.unwrap_or(0) > COUNTED,
+        ignore_non_fatal: true,
+        ..CheckOptions::default()
+    };
+    let report =
+        check(source, &options).doing(|| format!("checking the pool's metadata on {device}"))?;
+    let (Some(_), Some(first)) = (report.worst(), report.findings.first()) else {
+        return Ok(());
+    };
+    let what = format!(
+        "the metadata of pool {} on {device} is damaged: {first}",
+        record.name
+    );
+    Err(Error::new(Kind::Integrity, what).hinting(
+        "nothing was changed: convoy doctor tells what is damaged, and repairs into a spare",
+    ))
 }
 
 /// A pool of ours that was active already: the same comparison, through a metadata snapshot.

@@ -2,6 +2,7 @@
 
 use super::Doors;
 use crate::convert;
+use crate::diagnosis::diagnosis;
 use crate::verbs::Call;
 use axum::Router;
 use axum::extract::State;
@@ -13,6 +14,7 @@ pub(super) fn routes() -> Router<Doors> {
     Router::new()
         .route(paths::HEALTH, get(health))
         .route(paths::INFO, get(info))
+        .route(paths::DOCTOR, get(doctor))
 }
 
 /// Alive: answered without asking the engine, which may be waiting for the kernel.
@@ -26,5 +28,14 @@ async fn info(State(doors): State<Doors>, call: Call) -> Response {
     doors
         .verbs
         .whole(call, span, move |_| engine.info().map(convert::info))
+        .await
+}
+
+async fn doctor(State(doors): State<Doors>, call: Call) -> Response {
+    let span = call.span("doctor");
+    let engine = doors.engine;
+    doors
+        .verbs
+        .whole(call, span, move |_| engine.diagnose().map(diagnosis))
         .await
 }

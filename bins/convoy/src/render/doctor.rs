@@ -1,0 +1,121 @@
+//! The doctor's answer: for people, and as an object.
+
+use crate::safe;
+use convoy_api::{Diagnosis, Finding, Holds, PoolSeen};
+use serde_json::{Value, json};
+
+/// For people: what was looked at, then each finding with what was seen and what to do.
+pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
+    let mut text = format!("root {}\n", safe::line(&diagnosis.root));
+    match &diagnosis.catalog {
+        Some(numbers) => text.push_str(&format!("catalog: {}\n", holds(*numbers))),
+        None => text.push_str("catalog: cannot be read\n"),
+    }
+    for copy in &diagnosis.copies {
+        let what = match (copy.holds, &copy.problem) {
+            (Some(numbers), _) => holds(numbers),
+            (None, problem) => safe::line(problem.as_deref().unwrap_or("cannot be read")),
+        };
+        text.push_str(&format!("copy {}: {what}\n", safe::line(&copy.path)));
+    }
+    if let Some(pool) = &diagnosis.pool {
+        text.push_str(&pool_line(pool));
+    }
+    if let Some(why) = &diagnosis.read_only {
+        text.push_str(&format!("the daemon only looks and changes nothing: {}\n", safe::line(why)));
+    }
+    for finding in &diagnosis.findings {
+        text.push_str(&finding_lines(finding));
+    }
+    for line in &diagnosis.fixed {
+        text.push_str(&format!("done: {}\n", safe::line(line)));
+    }
+    text.push_str(if diagnosis.well {
+        "all is well\n"
+    } else {
+        "not well: a daemon would change nothing\n"
+    });
+    text
+}
+
+fn holds(holds: Holds) -> String {
+    let Holds {
+        transaction,
+        volumes,
+        snapshots,
+    } = holds;
+    format!("transaction {transaction}, {volumes} volumes, {snapshots} snapshots")
+}
+
+fn pool_line(pool: &PoolSeen) -> String {
+    let number = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
+    format!(
+        "pool {}: {}, transaction {}, {} thin devices; metadata {}, data {}\n",
+        safe::line(&pool.name),
+        if pool.up { "up" } else { "down" },
+        number(pool.transaction),
+        number(pool.thin_devices),
+        safe::line(&pool.metadata),
+        safe::line(&pool.data),
+    )
+}
+
+fn finding_lines(finding: &Finding) -> String {
+    let mut text = format!(
+        "\n{} {}: {}\n",
+        safe::line(&finding.gravity),
+        safe::line(&finding.code),
+        safe::line(&finding.what)
+    );
+    for seen in &finding.evidence {
+        text.push_str(&format!("  seen: {}\n", safe::line(seen)));
+    }
+    text.push_str(&format!("  cure: {}\n", safe::line(&finding.cure)));
+    text
+}
+
+/// As an object.
+pub(crate) fn diagnosis_object(diagnosis: &Diagnosis) -> Value {
+    let numbers = |holds: &Holds| {
+        json!({
+            "TransactionID": holds.transaction,
+            "Volumes": holds.volumes,
+            "Snapshots": holds.snapshots,
+        })
+    };
+    let copies = diagnosis.copies.iter().map(|copy| {
+        json!({
+            "Path": copy.path,
+            "Holds": copy.holds.as_ref().map(numbers),
+            "Problem": copy.problem,
+        })
+    });
+    let findings = diagnosis.findings.iter().map(|finding| {
+        json!({
+            "Code": finding.code,
+            "Gravity": finding.gravity,
+            "What": finding.what,
+            "Evidence": finding.evidence,
+            "Cure": finding.cure,
+            "Fixable": finding.fixable,
+        })
+    });
+    json!({
+        "Root": diagnosis.root,
+        "Well": diagnosis.well,
+        "ReadOnly": diagnosis.read_only,
+        "Catalog": diagnosis.catalog.as_ref().map(numbers),
+        "Copies": copies.collect::<Vec<_>>(),
+        "Pool": diagnosis.pool.as_ref().map(|pool| json!({
+            "Name": pool.name,
+            "UUID": pool.uuid,
+            "MetadataDevice": pool.metadata,
+            "DataDevice": pool.data,
+            "Up": pool.up,
+            "TransactionID": pool.transaction,
+            "ThinDevices": pool.thin_devices,
+        })),
+        "Findings": findings.collect::<Vec<_>>(),
+        "Fixed": diagnosis.fixed,
+    })
+}

@@ -1,0 +1,1 @@
+//! The doctor over files: no kernel, no root.
