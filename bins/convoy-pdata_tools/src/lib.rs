@@ -1,10 +1,11 @@
-//! Looks into a pool's metadata: `thin_check`, `thin_delta`, `thin_dump`, `thin_ls`, `thin_metadata_size`.
+//! Looks into a pool's metadata: `thin_check`, `thin_delta`, `thin_dump`, `thin_ls`, `thin_metadata_size`; and
+//! makes room for a pool: `dm_dev_partition.sh`.
 //!
 //! One program for all of them: the tool is the name it was called by (a link named `thin_delta`), or else its
 //! first word (`convoy-pdata_tools thin_delta …`). Options, output and exit status are those of the
 //! thin-provisioning-tools 0.9.0 that Debian 12 ships: 0 is success, 1 is everything else.
 //!
-//! Nothing here ever writes to a pool's metadata. And no partial answer can be taken for whole: the end of every answer
+//! Nothing here ever writes to a pool's metadata; `dm_dev_partition.sh` writes to a blank disk, when told to. And no partial answer can be taken for whole: the end of every answer
 //! (the closing tag, the JSON document's `end`, the line `end`) is written after the last check has passed,
 //! and exit status 0 means that it has been written.
 
@@ -13,6 +14,7 @@ mod human;
 mod input;
 mod json;
 mod output;
+mod partition;
 mod quantity;
 mod ranges;
 mod reference;
@@ -33,7 +35,7 @@ use std::path::Path;
 use tool::Tool;
 
 const USAGE: &str = "\
-Looks into a thin pool's metadata, and never writes to it.
+Looks into a thin pool's metadata, and never writes to it; and cuts a disk up for a pool.
 
 Usage: convoy-pdata_tools <TOOL> [OPTIONS]
        <TOOL> [OPTIONS]                      when called by the tool's name
@@ -44,6 +46,7 @@ Tools:
   thin_dump           Print all devices and their mappings
   thin_ls             List the devices
   thin_metadata_size  Estimate how large the metadata device of a pool should be
+  dm_dev_partition.sh Cut a disk into a data device and a metadata device
 
 `convoy-pdata_tools <TOOL> --help` tells each one's options.
 Exit status: 0 for success, 1 for anything else.

@@ -1,4 +1,4 @@
-//! One program with five names: see the library.
+//! One program with six names: see the library.
 
 use std::io;
 use std::process::ExitCode;

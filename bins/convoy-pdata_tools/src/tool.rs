@@ -1,13 +1,15 @@
 //! The tools by name, and how each is run.
 
 use crate::failure::Failure;
-use crate::{reference, thin_check, thin_delta, thin_dump, thin_ls, thin_metadata_size, words};
+use crate::{
+    partition, reference, thin_check, thin_delta, thin_dump, thin_ls, thin_metadata_size, words,
+};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
-/// One of the five.
+/// One of the six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     Check,
@@ -15,15 +17,17 @@ pub(crate) enum Tool {
     Dump,
     Ls,
     MetadataSize,
+    Partition,
 }
 
 impl Tool {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Check,
         Self::Delta,
         Self::Dump,
         Self::Ls,
         Self::MetadataSize,
+        Self::Partition,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -33,6 +37,7 @@ impl Tool {
             Self::Dump => "thin_dump",
             Self::Ls => "thin_ls",
             Self::MetadataSize => "thin_metadata_size",
+            Self::Partition => "dm_dev_partition.sh",
         }
     }
 
@@ -57,8 +62,15 @@ impl Tool {
             Self::MetadataSize => with(self, words, out, |a, out| {
                 thin_metadata_size::run(a, out, err)
             }),
+            Self::Partition => with(self, words, out, |a, out| {
+                partition::run(a, &partition::Host, out, err)
+            }),
         };
-        result.map_err(|failure| failure.of(self.name()))
+        // The original's helper says its words as they are documented, without its name.
+        match self {
+            Self::Partition => result,
+            _ => result.map_err(|failure| failure.of(self.name())),
+        }
     }
 }
 

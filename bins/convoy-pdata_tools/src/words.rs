@@ -14,7 +14,7 @@ pub(crate) fn getopt(
     let option = match tool {
         Tool::Delta | Tool::Dump | Tool::Ls => Some("-m"),
         Tool::MetadataSize => Some("-n"),
-        Tool::Check => None,
+        Tool::Check | Tool::Partition => None,
     };
     let mut options_over = false;
     words.map(move |word| {

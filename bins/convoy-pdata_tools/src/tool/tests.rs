@@ -10,6 +10,7 @@ fn grammars_hold_together() {
     thin_dump::Arguments::command().debug_assert();
     thin_ls::Arguments::command().debug_assert();
     thin_metadata_size::Arguments::command().debug_assert();
+    partition::Arguments::command().debug_assert();
 }
 
 #[test]

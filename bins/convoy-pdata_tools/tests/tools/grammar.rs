@@ -5,12 +5,13 @@ use convoy_testkit::thin::{ImageOptions, PoolModel};
 use serde_json::{Value, json};
 use std::path::Path;
 
-const TOOLS: [&str; 5] = [
+const TOOLS: [&str; 6] = [
     "thin_check",
     "thin_delta",
     "thin_dump",
     "thin_ls",
     "thin_metadata_size",
+    "dm_dev_partition.sh",
 ];
 
 fn fixture(line: &str) -> String {
@@ -49,6 +50,10 @@ fn errors() {
         "thin_check --override-mapping-root 3 @",
         "thin_metadata_size -b 192k -s 100g -m 1",
         "thin_metadata_size -b 64kb -s 100g -m 1",
+        "dm_dev_partition.sh /dev/none-such",
+        "dm_dev_partition.sh /dev/null",
+        "dm_dev_partition.sh -m 0 /dev/null",
+        "dm_dev_partition.sh --write /dev/null",
     ] {
         let ran = ours(line, Path::new(FIXTURE));
         assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{line}");

@@ -35,6 +35,7 @@ fn a_link_named_as_a_tool_is_that_tool() {
         ("thin_dump", "@"),
         ("thin_ls", "@"),
         ("thin_metadata_size", "-b 2m -s 100G -m 100000 -u M"),
+        ("dm_dev_partition.sh", "--help"),
     ] {
         let link = folder.path().join(tool);
         symlink(PROGRAM, &link).unwrap();
