@@ -1,6 +1,8 @@
 //! The grammar: the original's commands and flags, and ours.
 
+use crate::complete;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -53,6 +55,19 @@ pub(crate) struct Global {
     /// No progress on stderr
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_progress: bool,
+
+    /// Colours in tables; auto: on a terminal, unless NO_COLOR is set or TERM is dumb
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "WHEN", default_value_t, env = "CONVOY_COLOR", hide_env_values = true, hide_possible_values = true)]
+    pub(crate) color: When,
+}
+
+/// When something is done that a terminal decides else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 /// What to print on stdout.
@@ -90,19 +105,21 @@ pub(crate) enum Command {
     #[command(visible_alias = "unmount")]
     Umount {
         /// The volume
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
         name: String,
     },
     /// All volumes
     List {
         /// What the driver knows of each, and no more
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["columns", "sort"])]
         driver: bool,
+        #[command(flatten)]
+        layout: Layout,
     },
     /// One volume and its snapshots
     Inspect {
         /// The volume
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
         name: String,
     },
     /// Take, show and delete snapshots
@@ -112,12 +129,47 @@ pub(crate) enum Command {
     },
     /// Make, show, verify and delete backups
     Backup {
-        /// Endpoint of an S3-compatible store
+        /// Endpoint of an S3-compatible store; anywhere after backup
         #[arg(long, global = true, value_name = "URL")]
         s3_endpoint: Option<String>,
         #[command(subcommand)]
         command: Option<BackupCommand>,
     },
+    /// Print a script that completes commands, flags and names in a shell
+    ///
+    /// Bash: put `source <(convoy completion bash)` into ~/.bashrc. Zsh: the same with zsh in ~/.zshrc. Fish:
+    /// `convoy completion fish | source` in its configuration.
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory, which must exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// A shell that can be told how to complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// How a list is laid out as a table; either flag asks for a table, in a pipe too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct Layout {
+    /// Columns of the table, such as name,size; +uuid,labels adds to the usual ones; all shows all
+    #[arg(long, value_name = "COLUMNS")]
+    pub(crate) columns: Option<String>,
+    /// Column to sort the table by; -COLUMN for the largest, latest or last first
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,7 +181,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
     /// Restore this backup into it
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
     pub(crate) backup: Option<String>,
     /// Filesystem: ext4 or xfs [default: the daemon's, ext4]
     #[arg(long, value_name = "FS")]
@@ -160,17 +212,20 @@ pub(crate) struct Create {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
     /// The volumes; one that fails does not keep the others
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
     pub(crate) names: Vec<String>,
     /// Forget the volume and keep its data: refused for now
     #[arg(long, short, hide_short_help = true)]
     pub(crate) reference: bool,
+    /// Say what would go, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mount {
     /// The volume
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
     pub(crate) name: String,
     /// Where to [default: under the daemon's root]
     #[arg(long, value_name = "DIR")]
@@ -182,7 +237,7 @@ pub(crate) enum SnapshotCommand {
     /// Take a snapshot of a volume
     Create {
         /// The volume
-        #[arg(value_name = "VOLUME")]
+        #[arg(value_name = "VOLUME", add = ArgValueCompleter::new(complete::volumes))]
         volume: String,
         /// Made up when left out: snapshot- and 16 hexadecimal digits
         #[arg(long, value_name = "NAME")]
@@ -191,20 +246,25 @@ pub(crate) enum SnapshotCommand {
     /// Delete a snapshot
     Delete {
         /// SNAPSHOT or VOLUME@SNAPSHOT
-        #[arg(value_name = "SNAPSHOT")]
+        #[arg(value_name = "SNAPSHOT", add = ArgValueCompleter::new(complete::snapshots))]
         snapshot: String,
+        /// Say what would go, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// One snapshot
     Inspect {
         /// SNAPSHOT or VOLUME@SNAPSHOT
-        #[arg(value_name = "SNAPSHOT")]
+        #[arg(value_name = "SNAPSHOT", add = ArgValueCompleter::new(complete::snapshots))]
         snapshot: String,
     },
     /// All snapshots, or those of one volume
     List {
         /// Only those of this volume
-        #[arg(value_name = "VOLUME")]
+        #[arg(value_name = "VOLUME", add = ArgValueCompleter::new(complete::volumes))]
         volume: Option<String>,
+        #[command(flatten)]
+        layout: Layout,
     },
 }
 
@@ -213,39 +273,45 @@ pub(crate) enum BackupCommand {
     /// Back a snapshot up
     Create {
         /// SNAPSHOT or VOLUME@SNAPSHOT
-        #[arg(value_name = "SNAPSHOT")]
+        #[arg(value_name = "SNAPSHOT", add = ArgValueCompleter::new(complete::snapshots))]
         snapshot: String,
         #[arg(
             long,
             value_name = "URL",
-            help = "Where to, such as vfs:///mnt/backups"
+            help = "Where to, such as vfs:///mnt/backups",
+            add = ArgValueCompleter::new(complete::destinations)
         )]
         dest: String,
     },
     /// Delete a backup
     Delete {
         /// As backup create and backup list print it
-        #[arg(value_name = "URL")]
+        #[arg(value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
         url: String,
+        /// Say what would go, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// The backups at a destination
     List {
-        #[arg(value_name = "DEST", help = "Such as vfs:///mnt/backups")]
+        #[arg(value_name = "DEST", help = "Such as vfs:///mnt/backups", add = ArgValueCompleter::new(complete::destinations))]
         dest: String,
         /// Only those of this volume
-        #[arg(long, value_name = "VOLUME")]
+        #[arg(long, value_name = "VOLUME", add = ArgValueCompleter::new(complete::volumes))]
         volume_name: Option<String>,
+        #[command(flatten)]
+        layout: Layout,
     },
     /// One backup
     Inspect {
         /// As backup create and backup list print it
-        #[arg(value_name = "URL")]
+        #[arg(value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
         url: String,
     },
     /// Read a backup back and check every byte of it
     Verify {
         /// As backup create and backup list print it
-        #[arg(value_name = "URL")]
+        #[arg(value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
         url: String,
     },
 }

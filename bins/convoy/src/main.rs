@@ -4,16 +4,18 @@
 //! (`run`). Only this file writes to stdout and ends the process.
 
 mod args;
+mod complete;
 mod failure;
+mod manual;
 mod options;
 mod progress;
 mod render;
 mod run;
 mod safe;
 
-use args::{Cli, Output};
-use clap::Parser;
+use args::{Cli, Output, When};
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use convoy_fault::Kind;
 use failure::Failure;
 use run::{Outcome, Terminals};
@@ -21,6 +23,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Does nothing, and returns, unless a shell's script asks for completions by this variable.
+    let completions = clap_complete::CompleteEnv::with_factory(Cli::command);
+    completions.var(manual::VARIABLE).complete();
     let outcome = match Cli::try_parse() {
         Ok(cli) => command(cli),
         Err(error) => usage(&error),
@@ -34,12 +39,12 @@ fn main() -> ExitCode {
 fn command(cli: Cli) -> Outcome {
     let global = cli.global.clone();
     match options::resolve(cli) {
-        Ok(action) => run::run(action, &global, terminals()),
-        Err(failure) => run::failed(&failure, global.output, terminals()),
+        Ok(action) => run::run(action, &global, terminals(global.color)),
+        Err(failure) => run::failed(&failure, global.output, terminals(global.color)),
     }
 }
 
-fn terminals() -> Terminals {
+fn terminals(color: When) -> Terminals {
     let stdout = io::stdout().is_terminal();
     let width = comfy_table::Table::new().width();
     Terminals {
@@ -47,6 +52,23 @@ fn terminals() -> Terminals {
         // narrowest in use.
         stdout: stdout.then(|| width.filter(|width| *width >= 20).unwrap_or(80)),
         stderr: io::stderr().is_terminal(),
+        colors: colors(color, stdout, |name| std::env::var_os(name)),
+    }
+}
+
+/// What was asked for; else on a terminal, by the rules of no-color.org: NO_COLOR set to anything but nothing
+/// means none. A dumb terminal shows none either.
+fn colors(
+    asked: When,
+    terminal: bool,
+    variable: impl Fn(&'static str) -> Option<std::ffi::OsString>,
+) -> bool {
+    let refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+    match asked {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => terminal && !refused && !dumb,
     }
 }
 
@@ -75,12 +97,12 @@ fn usage(error: &clap::Error) -> Outcome {
     let message = message.trim_start_matches("error: ").to_owned();
     let failure = Failure::new(Kind::Invalid, message, "see convoy --help");
     if asks_for_json(&words) {
-        return run::failed(&failure, Output::Json, terminals());
+        return run::failed(&failure, Output::Json, terminals(When::Auto));
     }
     // clap says more than our two lines: where the mistake is, and the usage.
     Outcome {
         stderr: text.to_string(),
-        ..run::failed(&failure, Output::Auto, terminals())
+        ..run::failed(&failure, Output::Auto, terminals(When::Auto))
     }
 }
 

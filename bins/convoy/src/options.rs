@@ -1,8 +1,10 @@
 //! From parsed arguments to what shall be done: names by their rule, sizes in bytes, URLs unescaped, and
 //! whatever this driver does not have refused with the reason.
 
-use crate::args::{BackupCommand, Cli, Command, Create, Delete, SnapshotCommand};
+use crate::args::{BackupCommand, Cli, Command, Create, Delete, Layout, Output, SnapshotCommand};
 use crate::failure::Failure;
+use crate::manual;
+use crate::render::{BACKUPS, Chosen, Column, SNAPSHOTS, VOLUMES};
 use clap::CommandFactory;
 use convoy_api::{BackupUrl, CreateBackup, CreateSnapshot, CreateVolume, MountVolume};
 use convoy_fault::Kind;
@@ -10,36 +12,56 @@ use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
 use convoy_units::Bytes;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// What shall be done; every name in it keeps its rule.
 #[derive(Debug)]
 pub(crate) enum Action {
-    Help(String),
+    /// Help, or a shell's script.
+    Text(String),
+    /// Manual pages into a directory.
+    Manual(PathBuf),
     #[cfg(feature = "daemon")]
     Daemon(Box<convoyd::Args>),
     Info,
     Create(CreateVolume),
     /// Each name, or why it is none: one that is not does not keep the others.
     Delete(Vec<Result<String, Refused>>),
+    /// What that would delete.
+    PlanDelete(Vec<Result<String, Refused>>),
     Mount(String, MountVolume),
     Unmount(String),
-    List,
+    List(Table<convoy_api::Volume>),
     ListDriver,
     Inspect(String),
     CreateSnapshot(CreateSnapshot),
     DeleteSnapshot(String),
+    PlanDeleteSnapshot(String),
     InspectSnapshot(String),
-    ListSnapshots(Option<String>),
+    ListSnapshots(Option<String>, Table<convoy_api::Snapshot>),
     CreateBackup(CreateBackup),
     DeleteBackup(BackupUrl),
+    PlanDeleteBackup(BackupUrl),
     InspectBackup(BackupUrl),
     VerifyBackup(BackupUrl),
     ListBackups {
         destination: String,
         volume: Option<String>,
+        table: Table<convoy_api::Backup>,
     },
+}
+
+/// A list's columns and order, and whether the caller asked for a table by naming them.
+pub(crate) struct Table<T: 'static> {
+    pub(crate) chosen: Chosen<T>,
+    pub(crate) wanted: bool,
+}
+
+impl<T> std::fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table {{ wanted: {} }}", self.wanted)
+    }
 }
 
 /// A name that breaks the rule, and what is said about it.
@@ -80,8 +102,9 @@ impl Action {
 }
 
 fn action(cli: Cli) -> Result<Action, Failure> {
+    let output = cli.global.output;
     let Some(command) = cli.command else {
-        return Ok(Action::Help(help(&[])));
+        return Ok(Action::Text(help(&[])));
     };
     Ok(match command {
         #[cfg(feature = "daemon")]
@@ -97,32 +120,59 @@ fn action(cli: Cli) -> Result<Action, Failure> {
         }
         Command::Info => Action::Info,
         Command::Create(create) => Action::Create(volume(*create)?),
+        Command::Delete(delete) if delete.dry_run => Action::PlanDelete(names(&delete)?),
         Command::Delete(delete) => Action::Delete(names(&delete)?),
         Command::Mount(mount) => {
             let mountpoint = mount.mountpoint.as_deref().map(absolute).transpose()?;
             Action::Mount(name::<VolumeName>(&mount.name)?, MountVolume { mountpoint })
         }
         Command::Umount { name: volume } => Action::Unmount(name::<VolumeName>(&volume)?),
-        Command::List { driver: false } => Action::List,
-        Command::List { driver: true } => Action::ListDriver,
+        Command::List { driver: true, .. } => Action::ListDriver,
+        Command::List { layout, .. } => Action::List(table(VOLUMES, &layout, output)?),
         Command::Inspect { name: volume } => Action::Inspect(name::<VolumeName>(&volume)?),
-        Command::Snapshot { command: None } => Action::Help(help(&["snapshot"])),
+        Command::Snapshot { command: None } => Action::Text(help(&["snapshot"])),
         Command::Snapshot {
             command: Some(command),
-        } => snapshot(command)?,
-        Command::Backup { command: None, .. } => Action::Help(help(&["backup"])),
+        } => snapshot(command, output)?,
+        Command::Backup { command: None, .. } => Action::Text(help(&["backup"])),
         Command::Backup {
             s3_endpoint,
             command: Some(command),
-        } => {
-            no_endpoint(s3_endpoint.as_deref())?;
-            backup(command)?
-        }
+        } => backup(command, s3_endpoint.as_deref(), output)?,
+        Command::Completion { shell } => Action::Text(manual::script(shell)),
+        Command::Man { directory } => Action::Manual(directory),
     })
 }
 
+/// A list's table; JSON has all there is to know of each, by name.
+fn table<T>(
+    all: &'static [Column<T>],
+    layout: &Layout,
+    output: Output,
+) -> Result<Table<T>, Failure> {
+    let wanted = *layout != Layout::default();
+    if wanted && output == Output::Json {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "--columns and --sort are for tables, and --output json was asked for",
+            "leave one of them out",
+        ));
+    }
+    let chosen = Chosen::of(all, layout)?;
+    Ok(Table { chosen, wanted })
+}
+
 fn volume(create: Create) -> Result<CreateVolume, Failure> {
-    no_endpoint(create.s3_endpoint.as_deref())?;
+    if let Some(endpoint) = create.s3_endpoint.as_deref() {
+        let Some(backup) = create.backup.as_deref() else {
+            return Err(Failure::new(
+                Kind::Invalid,
+                "Endpoint option can only be used when creating a volume from a backup.",
+                "leave --s3-endpoint out, or name the backup with --backup",
+            ));
+        };
+        endpoint_for(endpoint, backup)?;
+    }
     let others = [
         (create.id.is_some(), "--id"),
         (create.kind.is_some(), "--type"),
@@ -164,7 +214,7 @@ fn names(delete: &Delete) -> Result<Vec<Result<String, Refused>>, Failure> {
     Ok(delete.names.iter().map(named).collect())
 }
 
-fn snapshot(command: SnapshotCommand) -> Result<Action, Failure> {
+fn snapshot(command: SnapshotCommand, output: Output) -> Result<Action, Failure> {
     Ok(match command {
         SnapshotCommand::Create {
             volume,
@@ -173,19 +223,32 @@ fn snapshot(command: SnapshotCommand) -> Result<Action, Failure> {
             volume: name::<VolumeName>(&volume)?,
             name: given.as_deref().map(name::<SnapshotName>).transpose()?,
         }),
-        SnapshotCommand::Delete { snapshot } => {
-            Action::DeleteSnapshot(name::<SnapshotRef>(&snapshot)?)
+        SnapshotCommand::Delete { snapshot, dry_run } => {
+            let snapshot = name::<SnapshotRef>(&snapshot)?;
+            if dry_run {
+                Action::PlanDeleteSnapshot(snapshot)
+            } else {
+                Action::DeleteSnapshot(snapshot)
+            }
         }
         SnapshotCommand::Inspect { snapshot } => {
             Action::InspectSnapshot(name::<SnapshotRef>(&snapshot)?)
         }
-        SnapshotCommand::List { volume } => {
-            Action::ListSnapshots(volume.as_deref().map(name::<VolumeName>).transpose()?)
-        }
+        SnapshotCommand::List { volume, layout } => Action::ListSnapshots(
+            volume.as_deref().map(name::<VolumeName>).transpose()?,
+            table(SNAPSHOTS, &layout, output)?,
+        ),
     })
 }
 
-fn backup(command: BackupCommand) -> Result<Action, Failure> {
+fn backup(
+    command: BackupCommand,
+    endpoint: Option<&str>,
+    output: Output,
+) -> Result<Action, Failure> {
+    if let Some(endpoint) = endpoint {
+        endpoint_for(endpoint, place_of(&command))?;
+    }
     let url = |url: &str| BackupUrl {
         url: plain_url(url),
     };
@@ -194,14 +257,33 @@ fn backup(command: BackupCommand) -> Result<Action, Failure> {
             snapshot: name::<SnapshotRef>(&snapshot)?,
             destination: dest,
         }),
-        BackupCommand::Delete { url: given } => Action::DeleteBackup(url(&given)),
+        BackupCommand::Delete {
+            url: given,
+            dry_run: true,
+        } => Action::PlanDeleteBackup(url(&given)),
+        BackupCommand::Delete { url: given, .. } => Action::DeleteBackup(url(&given)),
         BackupCommand::Inspect { url: given } => Action::InspectBackup(url(&given)),
         BackupCommand::Verify { url: given } => Action::VerifyBackup(url(&given)),
-        BackupCommand::List { dest, volume_name } => Action::ListBackups {
+        BackupCommand::List {
+            dest,
+            volume_name,
+            layout,
+        } => Action::ListBackups {
             destination: dest,
             volume: volume_name.as_deref().map(name::<VolumeName>).transpose()?,
+            table: table(BACKUPS, &layout, output)?,
         },
     })
+}
+
+/// The destination or backup that a command is about.
+fn place_of(command: &BackupCommand) -> &str {
+    match command {
+        BackupCommand::Create { dest, .. } | BackupCommand::List { dest, .. } => dest,
+        BackupCommand::Delete { url, .. }
+        | BackupCommand::Inspect { url }
+        | BackupCommand::Verify { url } => url,
+    }
 }
 
 /// A name that keeps its rule, as text again: the wire carries text.
@@ -270,15 +352,26 @@ fn absolute(path: &Path) -> Result<String, Failure> {
     }
 }
 
-fn no_endpoint(endpoint: Option<&str>) -> Result<(), Failure> {
-    match endpoint {
-        None => Ok(()),
-        Some(_) => Err(Failure::new(
+/// An endpoint goes with `s3://` alone; that scheme is not served yet, and an endpoint is never left out in
+/// silence.
+fn endpoint_for(endpoint: &str, place: &str) -> Result<(), Failure> {
+    let scheme = place.split_once("://").map(|(scheme, _)| scheme);
+    if scheme == Some("s3") {
+        return Err(Failure::new(
             Kind::Unsupported,
-            "--s3-endpoint is not supported yet: backups go to directories",
+            format!("s3 destinations are not served yet, neither at {endpoint} nor elsewhere"),
             "use a destination such as vfs:///mnt/backups",
-        )),
+        ));
     }
+    let message = match scheme {
+        Some(scheme) => format!("Driver {scheme} does not support custom endpoints"),
+        None => format!("{place} is not the URL of an S3-compatible store"),
+    };
+    Err(Failure::new(
+        Kind::Invalid,
+        message,
+        "leave --s3-endpoint out",
+    ))
 }
 
 /// The original printed `&` as `\u0026`, and a shell may have eaten the backslash: scripts hand either

@@ -1,20 +1,27 @@
 //! From answers to text: pure, so that every screen has its golden file.
 
+mod columns;
 mod failure;
+mod fitted;
 mod json;
+mod lists;
 mod object;
+mod plan;
 mod summary;
 mod table;
 mod time;
 
+pub(crate) use columns::{Chosen, Column};
 pub(crate) use failure::{failure_event, failure_object, failure_text};
 pub(crate) use json::document;
+pub(crate) use lists::{BACKUPS, SNAPSHOTS, VOLUMES, held};
 pub(crate) use object::{
     backup, backups, created_backup, created_snapshot, created_volume, deleted, done, info,
     mounted, snapshot, snapshots, verification, volume, volumes, volumes_driver,
 };
+pub(crate) use plan::{Doomed, doomed_backup, doomed_snapshot, doomed_volume, plan, plan_text};
 pub(crate) use summary::{backup_summary, verified};
-pub(crate) use table::{backup_table, details, held, info_table, snapshot_table, volume_table};
+pub(crate) use table::{details, info_table};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,7 +2,8 @@
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
-use crate::options::{Action, Refused};
+use crate::manual;
+use crate::options::{Action, Refused, Table};
 use crate::progress::{Progress, Show};
 use crate::{render, safe};
 use convoy_api::{Answer, CreatedBackup, CreatedSnapshot, CreatedVolume, Verification, Volume};
@@ -11,7 +12,7 @@ use convoy_fault::Kind;
 use serde_json::Value;
 
 /// Where a client looks for its daemon.
-const SOCKET: &str = "/run/convoy/convoy.sock";
+pub(crate) const SOCKET: &str = "/run/convoy/convoy.sock";
 
 /// What is at the other ends of our output.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Terminals {
     pub(crate) stdout: Option<u16>,
     /// Whether stderr is one.
     pub(crate) stderr: bool,
+    /// Whether stdout shows colours.
+    pub(crate) colors: bool,
 }
 
 /// What a command prints, and how it ends.
@@ -80,10 +83,8 @@ fn complaint(failure: &Failure, output: Output) -> String {
 
 fn act(action: Action, global: &Global, terminals: Terminals) -> Result<Outcome, Failure> {
     match action {
-        Action::Help(text) => Ok(Outcome {
-            stdout: text,
-            ..Outcome::default()
-        }),
+        Action::Text(text) => Ok(printed(text)),
+        Action::Manual(directory) => manual::pages(&directory).map(|()| Outcome::default()),
         #[cfg(feature = "daemon")]
         Action::Daemon(args) => {
             convoyd::run(*args).map_err(|error| Failure::of(&error))?;
@@ -150,7 +151,10 @@ impl Session {
             Action::Info => {
                 let info = client.info()?.result;
                 match self.view {
-                    View::Table => printed(render::info_table(&info, self.width())),
+                    View::Table => {
+                        let colors = self.terminals.colors;
+                        printed(render::info_table(&info, self.width(), colors))
+                    }
                     _ => object(&render::info(&info)),
                 }
             }
@@ -159,6 +163,7 @@ impl Session {
                 self.created_volume(&answer)
             }
             Action::Delete(names) => self.delete(names),
+            Action::PlanDelete(names) => self.plan_delete(names),
             Action::Mount(name, request) => {
                 let answer = client.mount_volume(&name, &request)?;
                 self.mounted(&answer)
@@ -166,15 +171,10 @@ impl Session {
             Action::Unmount(name) => {
                 self.done("Name", &name, client.unmount_volume(&name)?.operation)
             }
-            Action::List => {
+            Action::List(table) => {
                 let volumes = client.volumes()?.result;
-                match self.list_width() {
-                    Some(_) if volumes.volumes.is_empty() => {
-                        note("no volumes: make one with convoy create NAME --size 10G")
-                    }
-                    Some(width) => printed(render::volume_table(&volumes.volumes, width)),
-                    None => object(&render::volumes(&volumes)),
-                }
+                let hint = "no volumes: make one with convoy create NAME --size 10G";
+                self.list(&table, &volumes.volumes, hint, || render::volumes(&volumes))
             }
             Action::ListDriver => self.one(&render::volumes_driver(&client.volumes()?.result)),
             Action::Inspect(name) => self.one(&render::volume(&client.volume(&name)?.result)),
@@ -187,15 +187,16 @@ impl Session {
             Action::InspectSnapshot(name) => {
                 self.one(&render::snapshot(&client.snapshot(&name)?.result))
             }
-            Action::ListSnapshots(volume) => {
+            Action::PlanDeleteSnapshot(name) => {
+                let snapshot = client.snapshot(&name)?.result;
+                self.plan(&[render::doomed_snapshot(&snapshot)], &[])
+            }
+            Action::ListSnapshots(volume, table) => {
                 let snapshots = client.snapshots(volume.as_deref())?.result;
-                match self.list_width() {
-                    Some(_) if snapshots.snapshots.is_empty() => {
-                        note("no snapshots: take one with convoy snapshot create VOLUME")
-                    }
-                    Some(width) => printed(render::snapshot_table(&snapshots.snapshots, width)),
-                    None => object(&render::snapshots(&snapshots)),
-                }
+                let hint = "no snapshots: take one with convoy snapshot create VOLUME";
+                self.list(&table, &snapshots.snapshots, hint, || {
+                    render::snapshots(&snapshots)
+                })
             }
             Action::CreateBackup(request) => {
                 let answer = self.long(|hear| client.create_backup(&request, hear))?;
@@ -204,6 +205,10 @@ impl Session {
             Action::DeleteBackup(backup) => {
                 let answer = self.long(|hear| client.delete_backup(&backup, hear))?;
                 self.done("URL", &backup.url, answer.operation)
+            }
+            Action::PlanDeleteBackup(backup) => {
+                let backup = client.backup(&backup)?.result;
+                self.plan(&[render::doomed_backup(&backup)], &[])
             }
             Action::InspectBackup(backup) => {
                 self.one(&render::backup(&client.backup(&backup)?.result))
@@ -215,17 +220,14 @@ impl Session {
             Action::ListBackups {
                 destination,
                 volume,
+                table,
             } => {
                 let backups = client.backups(&destination, volume.as_deref())?.result;
-                match self.list_width() {
-                    Some(_) if backups.backups.is_empty() => note(
-                        "no backups there: make one with convoy backup create SNAPSHOT --dest URL",
-                    ),
-                    Some(width) => printed(render::backup_table(&backups.backups, width)),
-                    None => object(&render::backups(&backups)),
-                }
+                let hint =
+                    "no backups there: make one with convoy backup create SNAPSHOT --dest URL";
+                self.list(&table, &backups.backups, hint, || render::backups(&backups))
             }
-            Action::Help(text) => printed(text),
+            Action::Text(_) | Action::Manual(_) => Outcome::default(),
             #[cfg(feature = "daemon")]
             Action::Daemon(_) => Outcome::default(),
         })
@@ -244,13 +246,27 @@ impl Session {
         self.terminals.stdout.unwrap_or(160)
     }
 
-    /// The width of a list's table, if it is to be one.
-    fn list_width(&self) -> Option<u16> {
-        match self.view {
-            View::Table => Some(self.width()),
-            View::Json => None,
-            View::Plain => self.terminals.stdout,
+    /// A table for people and for who names columns, else the original's object.
+    fn list<T>(
+        &self,
+        table: &Table<T>,
+        rows: &[T],
+        hint: &str,
+        whole: impl FnOnce() -> Value,
+    ) -> Outcome {
+        let as_table = match self.view {
+            View::Table => true,
+            View::Json => table.wanted,
+            View::Plain => table.wanted || self.terminals.stdout.is_some(),
+        };
+        if !as_table {
+            return object(&whole());
         }
+        if rows.is_empty() {
+            return note(hint);
+        }
+        let colors = self.terminals.colors;
+        printed(table.chosen.table(rows, self.width(), colors))
     }
 
     fn one(&self, value: &Value) -> Outcome {
@@ -326,41 +342,107 @@ impl Session {
 
     /// Each in its turn; one that fails does not keep the next.
     fn delete(&self, names: Vec<Result<String, Refused>>) -> Outcome {
-        let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-        for name in names {
-            let name = match name {
-                Ok(name) => name,
-                Err(refused) => {
-                    failures.push((refused.name, refused.failure));
-                    continue;
-                }
-            };
-            match self.long(|hear| self.client.delete_volume(&name, hear)) {
-                Ok(_) => deleted.push(name),
-                Err(failure) => failures.push((name, failure.repeatable())),
-            }
-        }
-        let stderr = failures
+        let ends = each(names, |name| {
+            let gone = self.long(|hear| self.client.delete_volume(name, hear));
+            gone.map(|_| name.to_owned())
+        });
+        let lines: String = ends
             .iter()
-            .map(|(_, failure)| complaint(failure, self.output))
+            .map(|(name, end)| self.deletion(name, end))
             .collect();
+        let (deleted, failures) = parted(ends);
         let stdout = match self.view {
             View::Json => render::document(&render::deleted(&deleted, &failures)),
-            _ => "\n".repeat(deleted.len()),
+            _ => lines,
         };
+        self.many(stdout, deleted.len(), &failures)
+    }
+
+    /// The original's lines; a person at a terminal has the failure on stderr.
+    fn deletion(&self, name: &str, end: &Result<String, Failure>) -> String {
+        match end {
+            Ok(_) => "\n".to_owned(),
+            Err(failure) if self.terminals.stdout.is_none() => {
+                let line = format!("Error deleting {name}: {}", failure.message);
+                safe::line(&line) + "\n"
+            }
+            Err(_) => String::new(),
+        }
+    }
+
+    /// What `delete` would do, its refusals too.
+    fn plan_delete(&self, names: Vec<Result<String, Refused>>) -> Outcome {
+        let ends = each(names, |name| {
+            let volume = self.client.volume(name)?.result;
+            match &volume.mountpoint {
+                None => Ok(render::doomed_volume(&volume)),
+                Some(place) => Err(Failure::new(
+                    Kind::Busy,
+                    format!(
+                        "Cannot delete volume {name}, it hasn't been umounted: it is at {place}"
+                    ),
+                    &format!("convoy umount {name} first"),
+                )),
+            }
+        });
+        let (doomed, failures) = parted(ends);
+        self.plan(&doomed, &failures)
+    }
+
+    fn plan(&self, doomed: &[render::Doomed], failures: &[(String, Failure)]) -> Outcome {
+        let stdout = match self.view {
+            View::Json => render::document(&render::plan(doomed, failures)),
+            _ => render::plan_text(doomed),
+        };
+        let outcome = self.many(stdout, doomed.len(), failures);
+        self.remark(outcome, || "nothing was deleted\n".to_owned())
+    }
+
+    /// The end of a command that was about several things.
+    fn many(&self, stdout: String, done: usize, failures: &[(String, Failure)]) -> Outcome {
+        let complaints = failures
+            .iter()
+            .map(|(_, failure)| complaint(failure, self.output));
         Outcome {
             stdout,
-            stderr,
-            status: status_of_many(&deleted, &failures),
+            stderr: complaints.collect(),
+            status: status_of_many(done, failures),
         }
     }
 }
 
+/// What came of each name, in turn; a name that is none is a failure like any other.
+fn each<T>(
+    names: Vec<Result<String, Refused>>,
+    mut verb: impl FnMut(&str) -> Result<T, Failure>,
+) -> Vec<(String, Result<T, Failure>)> {
+    let end = |name: Result<String, Refused>| match name {
+        Err(refused) => (refused.name, Err(refused.failure)),
+        Ok(name) => {
+            let end = verb(&name).map_err(Failure::repeatable);
+            (name, end)
+        }
+    };
+    names.into_iter().map(end).collect()
+}
+
+/// What was done, and by name what was not.
+fn parted<T>(ends: Vec<(String, Result<T, Failure>)>) -> (Vec<T>, Vec<(String, Failure)>) {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for (name, end) in ends {
+        match end {
+            Ok(outcome) => done.push(outcome),
+            Err(failure) => failures.push((name, failure)),
+        }
+    }
+    (done, failures)
+}
+
 /// Nothing done: the first failure's own status. Some done: partly.
-fn status_of_many(done: &[String], failures: &[(String, Failure)]) -> u8 {
+fn status_of_many(done: usize, failures: &[(String, Failure)]) -> u8 {
     match failures.first() {
         None => 0,
-        Some((_, failure)) if done.is_empty() => failure.kind.exit_code(),
+        Some((_, failure)) if done == 0 => failure.kind.exit_code(),
         Some(_) => Kind::Partial.exit_code(),
     }
 }

@@ -1,6 +1,6 @@
 //! The grammar: what the original took is taken, in the places it took it.
 
-use crate::args::{Cli, Output};
+use crate::args::{Cli, Output, When};
 use crate::options::{Action, plain_url, resolve};
 use crate::run::{Outcome, Terminals};
 use clap::{CommandFactory, Parser};
@@ -162,24 +162,97 @@ fn what_this_driver_lacks_is_refused_and_never_ignored() {
             &format!("{name} is not supported"),
         );
     }
-    refused(
-        "create x --s3-endpoint http://x",
-        Kind::Unsupported,
-        "--s3-endpoint",
-    );
-    for line in [
-        "backup --s3-endpoint http://x list vfs:///b",
-        "backup list vfs:///b --s3-endpoint http://x",
-    ] {
-        refused(line, Kind::Unsupported, "--s3-endpoint");
-    }
     let id = "01920000-0000-7000-8000-000000000001";
-    for line in ["list", "delete a b", "mount a", "backup verify u"] {
+    for line in [
+        "list",
+        "delete a b",
+        "mount a",
+        "backup verify u",
+        "delete a --dry-run",
+    ] {
         let line = format!("{line} --operation {id}");
         refused(&line, Kind::Invalid, "--operation");
     }
     refused("delete -r x", Kind::Unsupported, "--reference");
     refused("delete x --reference", Kind::Unsupported, "--reference");
+}
+
+/// It was a flag of `backup` alone, and an error behind the next word.
+#[test]
+fn an_endpoint_is_taken_anywhere_after_backup_and_never_ignored() {
+    for line in [
+        "backup --s3-endpoint http://x list s3://b@r/",
+        "backup list --s3-endpoint http://x s3://b@r/",
+        "backup list s3://b@r/ --s3-endpoint=http://x",
+        "backup create s --dest s3://b/p --s3-endpoint http://x",
+        "backup --s3-endpoint http://x create --dest s3://b/p s",
+        "backup delete s3://b/p?backup=b&volume=v --s3-endpoint http://x",
+        "backup inspect --s3-endpoint http://x s3://b/p?backup=b&volume=v",
+        "backup verify --s3-endpoint http://x s3://b/p?backup=b&volume=v",
+        "create x --s3-endpoint http://x --backup s3://b/p?backup=b&volume=v",
+        "create --backup s3://b/p?backup=b&volume=v --s3-endpoint http://x x",
+    ] {
+        refused(
+            line,
+            Kind::Unsupported,
+            "s3 destinations are not served yet",
+        );
+    }
+    let line = "backup list vfs:///b --s3-endpoint http://x";
+    refused(
+        line,
+        Kind::Invalid,
+        "Driver vfs does not support custom endpoints",
+    );
+    let line = "backup list nas --s3-endpoint http://x";
+    refused(
+        line,
+        Kind::Invalid,
+        "nas is not the URL of an S3-compatible store",
+    );
+    let line = "create x --s3-endpoint http://x";
+    refused(
+        line,
+        Kind::Invalid,
+        "Endpoint option can only be used when creating a volume from a backup.",
+    );
+}
+
+#[test]
+fn layouts_are_for_tables() {
+    for line in [
+        "list --columns name -o json",
+        "snapshot list --sort=-name -o json",
+        "backup list d --columns url -o json",
+    ] {
+        refused(line, Kind::Invalid, "are for tables");
+    }
+    refused("list --columns colour", Kind::Invalid, "there is no column");
+    refused("list --sort colour", Kind::Invalid, "there is no column");
+    refused(
+        "snapshot list --sort size --columns mounted",
+        Kind::Invalid,
+        "there is no column",
+    );
+    usage("list --driver --columns name");
+    same(&["list --sort -size", "list --sort=-size"]);
+}
+
+#[test]
+fn colours_are_by_the_rules_of_no_color() {
+    let shown = |asked, terminal, set: &[(&str, &str)]| {
+        crate::colors(asked, terminal, |name| {
+            let found = set.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.into())
+        })
+    };
+    assert!(shown(When::Auto, true, &[("TERM", "xterm")]));
+    assert!(shown(When::Auto, true, &[("NO_COLOR", "")]));
+    assert!(!shown(When::Auto, false, &[]));
+    assert!(!shown(When::Auto, true, &[("NO_COLOR", "1")]));
+    assert!(!shown(When::Auto, true, &[("TERM", "dumb")]));
+    assert!(shown(When::Always, false, &[("NO_COLOR", "1")]));
+    assert!(!shown(When::Never, true, &[]));
 }
 
 #[test]
@@ -209,7 +282,7 @@ fn no_command_is_a_question_for_help() {
     ] {
         let words = std::iter::once("convoy").chain(line.split_ascii_whitespace());
         match resolve(Cli::try_parse_from(words).unwrap()).unwrap() {
-            Action::Help(text) => assert!(text.contains(says), "{text}"),
+            Action::Text(text) => assert!(text.contains(says), "{text}"),
             other => panic!("{other:?}"),
         }
     }
@@ -218,6 +291,7 @@ fn no_command_is_a_question_for_help() {
     );
 }
 
+#[cfg(feature = "daemon")]
 #[test]
 fn help_is_the_promised_one() {
     let mut root = Cli::command().term_width(100);
@@ -227,6 +301,7 @@ fn help_is_the_promised_one() {
     crate::render::tests::golden("help.txt", &text);
 }
 
+#[cfg(feature = "daemon")]
 fn add_help(command: &mut clap::Command, text: &mut String) {
     // `daemon` has its own, which depends on the build; `help` is clap's.
     let help = command.render_long_help().to_string();
@@ -234,7 +309,7 @@ fn add_help(command: &mut clap::Command, text: &mut String) {
     text.extend(["==== ", name, "\n", &help, "\n"]);
     for inner in command
         .get_subcommands_mut()
-        .filter(|inner| !["help", "daemon"].contains(&inner.get_name()))
+        .filter(|inner| !["help", "daemon", "man"].contains(&inner.get_name()))
     {
         add_help(inner, text);
     }
@@ -332,6 +407,7 @@ fn a_person_at_a_terminal_is_spared_the_error_object() {
     let terminal = Terminals {
         stdout: Some(80),
         stderr: true,
+        colors: false,
     };
     let text = "convoy: there is no volume x\nhint: see convoy list\n".to_owned();
     let shown = crate::run::failed(&failure, Output::Auto, terminal);
@@ -358,4 +434,119 @@ fn a_person_at_a_terminal_is_spared_the_error_object() {
         json.stderr
             .starts_with("{\"event\":\"problem\",\"problem\":{\"code\":\"E_NOT_FOUND\"")
     );
+}
+
+/// The rows of a table of the documents between two marks: its cells without their backticks.
+fn rows(document: &str, mark: &str) -> Vec<Vec<String>> {
+    let path = format!("{}/../../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once(&format!("<!-- {mark} -->")).unwrap();
+    let (table, _) = rest.split_once(&format!("<!-- /{mark} -->")).unwrap();
+    let cells = |line: &str| {
+        let inner = line.trim_matches('|').split('|');
+        inner.map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    let lines = table.lines().filter(|line| line.starts_with('|'));
+    lines.skip(2).map(cells).collect()
+}
+
+/// Commands and flags as the grammar has them; those of every command once.
+#[cfg(feature = "daemon")]
+fn grammar(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    let name = if path.is_empty() { "(all)" } else { path };
+    if !path.is_empty() {
+        found.push((name.to_owned(), String::new()));
+    }
+    for argument in command.get_arguments() {
+        let repeated = !path.is_empty()
+            && (argument.is_global_set()
+                || ["help", "version"].contains(&argument.get_id().as_str()));
+        // What `backup` hands on to its commands is its own.
+        let of_parent = argument.is_global_set() && path.contains(' ');
+        let own = !argument.is_hide_set() && !of_parent;
+        let shared = repeated && argument.get_id() != "s3_endpoint";
+        if let (Some(long), true, false) = (argument.get_long(), own, shared) {
+            found.push((name.to_owned(), format!("--{long}")));
+        }
+    }
+    for inner in command
+        .get_subcommands()
+        .filter(|inner| inner.get_name() != "help")
+    {
+        let path = format!("{path} {}", inner.get_name());
+        grammar(inner, path.trim(), found);
+    }
+}
+
+/// All sources that tests of the command line and the daemon are in.
+#[cfg(feature = "daemon")]
+fn sources() -> String {
+    let mut folders: Vec<std::path::PathBuf> = ["src", "../convoyd/src", "../../tests/lab"]
+        .map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+        .into();
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+/// A flag came without its row, and a row outlived its flag: neither was noticed by anyone.
+#[cfg(feature = "daemon")]
+#[test]
+fn the_table_of_parity_is_the_grammar() {
+    let mut root = Cli::command();
+    root.build();
+    let mut found = Vec::new();
+    grammar(&root, "", &mut found);
+    found.sort();
+    let rows = rows("cli.md", "parity");
+    let mut written: Vec<(String, String)> = rows
+        .iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    written.sort();
+    let lacking: Vec<_> = found.iter().filter(|row| !written.contains(row)).collect();
+    let stale: Vec<_> = written.iter().filter(|row| !found.contains(row)).collect();
+    assert!(
+        lacking.is_empty() && stale.is_empty(),
+        "lacking: {lacking:?}, stale: {stale:?}"
+    );
+    assert_eq!(written.len(), found.len(), "a row stands there twice");
+    let sources = sources();
+    for row in rows {
+        assert!(
+            ["yes", "new", "refused", "no effect"].contains(&row[2].as_str()),
+            "{row:?}"
+        );
+        assert!(sources.contains(&format!("fn {}()", row[3])), "{row:?}");
+    }
+}
+
+/// The table of errors tells every code, its exit status, whether it is worth a retry, and a cure.
+#[test]
+fn the_table_of_errors_is_the_taxonomy() {
+    let rows = rows("operations.md", "errors");
+    let told = |kind: &Kind| {
+        let retry = if kind.retryable() { "yes" } else { "" };
+        [kind.code(), &kind.exit_code().to_string(), retry].map(str::to_owned)
+    };
+    for kind in Kind::ALL {
+        let of_kind: Vec<_> = rows.iter().filter(|row| row[0] == kind.code()).collect();
+        assert_eq!(of_kind.len(), 1, "{kind}: {of_kind:?}");
+        assert_eq!(of_kind[0][..3], told(kind));
+        assert!(
+            of_kind[0][3].len() > 5 && of_kind[0][4].len() > 5,
+            "{kind} has no cure"
+        );
+    }
+    // And the row of success.
+    assert_eq!(rows.len(), Kind::ALL.len() + 1);
 }

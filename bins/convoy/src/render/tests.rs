@@ -1,6 +1,7 @@
 //! Golden screens: every shape of answer, as an object and as tables of 80 and 160 columns.
 
 use super::*;
+use crate::args::Layout;
 use crate::failure::Failure;
 use convoy_api::{
     Answer, Backup, BackupProblem, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume,
@@ -92,6 +93,7 @@ pub(crate) fn volume_named(name: &str) -> Volume {
         mountpoint: Some(format!("/var/lib/convoy/mounts/{ID}")),
         state: "ready".into(),
         problem: None,
+        suspect: None,
         created: "2026-11-22T08:04:40Z".parse().unwrap(),
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
         restored_from: None,
@@ -240,7 +242,7 @@ fn tables_fit_their_terminal_and_break_nothing() {
     for width in [80, 160] {
         golden(
             &format!("volumes.{width}.txt"),
-            &volume_table(&volumes_answer().volumes, width),
+            &table(VOLUMES, &volumes_answer().volumes, width),
         );
         let list = [
             snapshot_of("data", "nightly-1"),
@@ -248,22 +250,110 @@ fn tables_fit_their_terminal_and_break_nothing() {
         ];
         golden(
             &format!("snapshots.{width}.txt"),
-            &snapshot_table(&list, width),
+            &table(SNAPSHOTS, &list, width),
         );
         let list = [
             backup_of("data"),
             backup_of("a-rather-long-name-of-a-volume-in-production"),
         ];
-        golden(&format!("backups.{width}.txt"), &backup_table(&list, width));
+        golden(
+            &format!("backups.{width}.txt"),
+            &table(BACKUPS, &list, width),
+        );
         golden(
             &format!("info.{width}.txt"),
-            &info_table(&info_answer(), width),
+            &info_table(&info_answer(), width, false),
         );
     }
     golden("details.txt", &details(&volume(&volume_named("data"))));
     let long = "v".repeat(128);
-    let table = volume_table(&[volume_named(&long)], 40);
+    let table = table(VOLUMES, &[volume_named(&long)], 40);
     assert!(table.contains(&long), "{table}");
+}
+
+/// A table as nobody chose it.
+fn table<T>(all: &'static [Column<T>], rows: &[T], width: u16) -> String {
+    let usual = Chosen::of(all, &Layout::default());
+    usual.unwrap().table(rows, width, false)
+}
+
+fn chosen(columns: Option<&str>, sort: Option<&str>) -> Result<Chosen<Volume>, Failure> {
+    let layout = Layout {
+        columns: columns.map(str::to_owned),
+        sort: sort.map(str::to_owned),
+    };
+    Chosen::of(VOLUMES, &layout)
+}
+
+#[test]
+fn columns_are_chosen_and_rows_sorted() {
+    let mut volumes = volumes_answer().volumes;
+    volumes.push(Volume {
+        size: 1 << 40,
+        created: "2026-11-20T08:04:40Z".parse().unwrap(),
+        ..volume_named("archive")
+    });
+    let mut text = String::new();
+    for (columns, sort) in [
+        (Some("name,size"), Some("-size")),
+        (Some("name,created,last-snapshot"), Some("created")),
+        (Some("size, name"), None),
+        (Some("name,used,state"), Some("used")),
+        (Some("+uuid,labels"), Some("name")),
+        (Some("all"), Some("-name")),
+        (None, Some("-state")),
+    ] {
+        let shown = chosen(columns, sort).unwrap().table(&volumes, 160, false);
+        let (columns, sort) = (columns.unwrap_or("-"), sort.unwrap_or("-"));
+        text.extend(["columns ", columns, ", sort ", sort, "\n", &shown, "\n"]);
+    }
+    golden("columns.txt", &text);
+}
+
+#[test]
+fn a_column_that_is_none_is_refused_with_those_there_are() {
+    for (columns, sort) in [
+        (Some("name,colour"), None),
+        (None, Some("-colour")),
+        (Some(""), None),
+    ] {
+        let failure = chosen(columns, sort).err().unwrap();
+        assert_eq!(failure.kind, Kind::Invalid);
+        assert!(failure.hint.unwrap().contains("name, size, used"));
+    }
+}
+
+#[test]
+fn colours_are_on_what_wants_a_look_and_take_up_no_room() {
+    let painted = chosen(None, None)
+        .unwrap()
+        .table(&volumes_answer().volumes, 160, true);
+    assert!(painted.contains("\u{1b}[38;5;9mbroken"), "{painted:?}");
+    assert_eq!(painted.matches("\u{1b}[38;5;").count(), 1, "{painted:?}");
+    let bare = without_colours(&painted);
+    let lines = |text: &str| {
+        text.lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(&bare),
+        lines(&table(VOLUMES, &volumes_answer().volumes, 160))
+    );
+    let mut full = info_answer();
+    full.pool.data_used = full.pool.data_total;
+    full.pool.mode = "out_of_data_space".into();
+    let painted = info_table(&full, 160, true);
+    assert_eq!(painted.matches("\u{1b}[38;5;9m").count(), 2, "{painted:?}");
+}
+
+fn without_colours(text: &str) -> String {
+    let mut bare = String::new();
+    for piece in text.split('\u{1b}') {
+        let code = piece.starts_with('[').then(|| piece.find('m')).flatten();
+        bare.push_str(piece.get(code.map_or(0, |end| end + 1)..).unwrap());
+    }
+    bare
 }
 
 #[test]

@@ -13,14 +13,17 @@ use std::os::unix::net::UnixListener;
 const TERMINAL: Terminals = Terminals {
     stdout: Some(160),
     stderr: false,
+    colors: false,
 };
 const PERSON: Terminals = Terminals {
     stdout: Some(160),
     stderr: true,
+    colors: false,
 };
 const PIPE: Terminals = Terminals {
     stdout: None,
     stderr: false,
+    colors: false,
 };
 
 /// Runs a command line; the daemon gives one reply to each request, in turn.
@@ -259,6 +262,13 @@ fn deleting_many_goes_on_after_a_failure() {
     assert_eq!(outcome.stdout, "\n\n");
     assert_eq!(outcome.stderr, "convoy: there is no volume b\n");
     assert_eq!(outcome.status, Kind::Partial.exit_code());
+    let replies = vec![
+        problem(Kind::NotFound, "there is no volume a"),
+        ok(Done {}).remove(0),
+    ];
+    let outcome = command("delete a b", PIPE, replies);
+    let lines = "Error deleting a: there is no volume a\n\n";
+    assert_eq!(outcome.stdout, lines, "as the original");
     let outcome = command(
         "delete b -o json",
         PIPE,
@@ -327,4 +337,189 @@ fn a_damaged_backup_ends_as_one() {
     let bad = command("backup verify u -o json", PIPE, ok(verification_of(true)));
     golden("verification.json", &bad.stdout);
     assert_eq!(bad.status, Kind::Integrity.exit_code());
+}
+
+fn volume_unmounted(name: &str) -> convoy_api::Volume {
+    convoy_api::Volume {
+        mountpoint: None,
+        ..volume_named(name)
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_would_go_and_asks_for_nothing_else() {
+    let data = || {
+        http(
+            200,
+            &serde_json::to_string(&answer(volume_unmounted("data"))).unwrap(),
+        )
+    };
+    let outcome = command("delete data --dry-run", PERSON, vec![data()]);
+    golden("plan.txt", &outcome.stdout);
+    assert_eq!(
+        (outcome.stderr.as_str(), outcome.status),
+        ("nothing was deleted\n", 0)
+    );
+    let web = http(
+        200,
+        &serde_json::to_string(&answer(volume_named("web"))).unwrap(),
+    );
+    let gone = problem(Kind::NotFound, "volume gone doesn't exist");
+    let outcome = command(
+        "delete --dry-run data web gone a!",
+        PIPE,
+        vec![data(), web, gone],
+    );
+    assert_eq!(outcome.stdout.lines().count(), 1);
+    golden("plan.errors.txt", &outcome.stderr);
+    assert_eq!(outcome.status, Kind::Partial.exit_code());
+    let outcome = command(
+        "delete data gone --dry-run -o json",
+        PIPE,
+        vec![data(), problem(Kind::NotFound, "no")],
+    );
+    golden("plan.json", &outcome.stdout);
+    let snapshot = || ok(snapshot_of("data", "s1"));
+    let outcome = command("snapshot delete s1 --dry-run", PIPE, snapshot());
+    let line = "would delete snapshot s1 of volume data, which alone holds 1.0 MiB\n";
+    plain(&outcome, line);
+    let url = backup_of("data").url;
+    let outcome = command(
+        &format!("backup delete --dry-run {url}"),
+        PIPE,
+        ok(backup_of("data")),
+    );
+    let line = "would delete backup backup-0123456789abcdef of volume data, snapshot s1 taken 2026-11-22 09:00 UTC\n";
+    plain(&outcome, line);
+    let outcome = command(
+        "snapshot delete s1 --dry-run",
+        PIPE,
+        vec![problem(Kind::NotFound, "no")],
+    );
+    assert_eq!(outcome.status, Kind::NotFound.exit_code());
+}
+
+#[test]
+fn columns_ask_for_a_table_in_a_pipe_too() {
+    let outcome = command(
+        "list --columns name,size --sort -size",
+        PIPE,
+        ok(volumes_answer()),
+    );
+    assert_eq!(
+        outcome.stdout,
+        "VOLUME                                            SIZE\n\
+         data                                          10.0 GiB\n\
+         a-rather-long-name-of-a-volume-in-production  10.0 GiB\n"
+    );
+    let list = || {
+        ok(Snapshots {
+            snapshots: vec![snapshot_of("data", "s1")],
+        })
+    };
+    let outcome = command("snapshot list --columns volume,name", PIPE, list());
+    plain(&outcome, "VOLUME  SNAPSHOT\ndata    s1\n");
+    let list = || {
+        ok(Backups {
+            backups: vec![backup_of("data")],
+        })
+    };
+    let outcome = command("backup list vfs:///b --columns name", PIPE, list());
+    plain(&outcome, "BACKUP\nbackup-0123456789abcdef\n");
+}
+
+#[test]
+fn what_is_made_of_the_grammar_needs_no_daemon() {
+    let outcome = command("completion bash", PIPE, vec![]);
+    assert!(
+        outcome.stdout.contains("complete ") && outcome.status == 0,
+        "{outcome:?}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("man {}", folder.path().display());
+    plain(&command(&line, PIPE, vec![]), "");
+    assert!(folder.path().join("convoy-create.1").exists());
+}
+
+/// Every command as scripts and people see it, in one place: what was typed, what came of it.
+#[test]
+fn transcripts_are_the_promised_ones() {
+    let url = backup_of("data").url;
+    let snapshots = || Snapshots {
+        snapshots: vec![snapshot_of("data", "s2"), snapshot_of("data", "s1")],
+    };
+    let backups = || Backups {
+        backups: vec![backup_of("data")],
+    };
+    let snapshot = || CreatedSnapshot {
+        unchanged: false,
+        snapshot: snapshot_of("data", "s1"),
+    };
+    let backup = || CreatedBackup {
+        backup: backup_of("data"),
+        summary: summary_of(),
+    };
+    let automatic = || {
+        ok(CreatedVolume {
+            unchanged: false,
+            volume: volume_named("volume-0123456789abcdef"),
+        })
+    };
+    let none = || problem(Kind::NotFound, "volume none doesn't exist");
+    let lines: Vec<(String, Vec<String>)> = vec![
+        ("create data --size 10G".into(), created()),
+        ("create".into(), automatic()),
+        (
+            "create data --driver devicemapper --fs ext4 --label tier=gold".into(),
+            created(),
+        ),
+        (format!("create data --backup {url}"), created()),
+        ("mount data".into(), ok(volume_named("data"))),
+        (
+            "mount data --mountpoint /mnt".into(),
+            ok(volume_named("data")),
+        ),
+        ("umount data".into(), ok(Done {})),
+        ("list".into(), ok(Volumes::default())),
+        ("list".into(), ok(volumes_answer())),
+        ("list --driver".into(), ok(Volumes::default())),
+        ("inspect none".into(), vec![none()]),
+        (
+            "delete data web".into(),
+            vec![ok(Done {}).remove(0), ok(Done {}).remove(0)],
+        ),
+        ("delete none".into(), vec![none()]),
+        ("delete".into(), vec![]),
+        ("snapshot create data --name s1".into(), ok(snapshot())),
+        ("snapshot create data".into(), ok(snapshot())),
+        ("snapshot list data".into(), ok(snapshots())),
+        ("snapshot list".into(), ok(Snapshots::default())),
+        ("snapshot delete s1".into(), ok(Done {})),
+        (
+            "backup create s1 --dest vfs:///mnt/backups".into(),
+            ok(backup()),
+        ),
+        (
+            "backup list vfs:///mnt/backups --volume-name data".into(),
+            ok(backups()),
+        ),
+        (
+            "backup list vfs:///mnt/backups".into(),
+            ok(Backups::default()),
+        ),
+        (format!("backup verify {url}"), ok(verification_of(false))),
+        (format!("backup delete {url}"), ok(Done {})),
+    ];
+    let mut text = String::new();
+    for (line, replies) in lines {
+        for (who, terminals) in [("script", PIPE), ("person", PERSON)] {
+            let outcome = command(&line, terminals, replies.clone());
+            text.push_str(&format!("{who}$ convoy {line}\n{}", outcome.stdout));
+            if !outcome.stderr.is_empty() {
+                text.push_str(&format!("-- stderr --\n{}", outcome.stderr));
+            }
+            text.push_str(&format!("-- exit {} --\n\n", outcome.status));
+        }
+    }
+    golden("transcripts.txt", &text);
 }
