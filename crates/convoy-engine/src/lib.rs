@@ -26,6 +26,7 @@ mod operation;
 mod options;
 mod pool;
 mod recovery;
+mod reference;
 mod resolve;
 mod restore;
 mod root;

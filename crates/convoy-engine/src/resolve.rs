@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{SnapshotInfo, VolumeInfo, VolumeState};
 use crate::pool::unnameable;
+use crate::reference::only;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
 use convoy_mount::MountEntry;
@@ -69,12 +70,14 @@ impl Engine {
             .ok_or_else(|| Error::new(Kind::Integrity, "the catalog has lost the pool's record"))
     }
 
-    /// The volume of this name.
+    /// The volume of this name, or else of this UUID or beginning of one.
     pub(crate) fn find_volume(&self, name: &VolumeName) -> Result<catalog::Volume, Error> {
-        self.catalog
-            .volume_by_name(name)
-            .doing(|| format!("looking for volume {name}"))?
-            .ok_or_else(|| no_volume(name))
+        let doing = || format!("looking for volume {name}");
+        if let Some(volume) = self.catalog.volume_by_name(name).doing(doing)? {
+            return Ok(volume);
+        }
+        let all = self.catalog.volumes().doing(doing)?;
+        only(name.as_str(), "volume", all, |volume| volume.uuid)?.ok_or_else(|| no_volume(name))
     }
 
     /// The volume of this name, claimed; read again under the claim, since it may have changed while we
@@ -131,18 +134,25 @@ impl Engine {
             .hinting("`convoy snapshot list` shows the snapshots there are")
         };
         let name: &SnapshotName = &reference.snapshot;
-        let snapshot = self
-            .catalog
-            .snapshot_by_name(name)
-            .doing(doing)?
-            .ok_or_else(missing)?;
+        let snapshot = match self.catalog.snapshot_by_name(name).doing(doing)? {
+            Some(snapshot) => snapshot,
+            None => {
+                let all = self.catalog.snapshots().doing(doing)?;
+                let found = only(name.as_str(), "snapshot", all, |snapshot| snapshot.uuid)?;
+                found.ok_or_else(missing)?
+            }
+        };
         let volume = self
             .catalog
             .volume(snapshot.volume)
             .doing(doing)?
             .ok_or_else(missing)?;
         match &reference.volume {
-            Some(named) if *named != volume.name => Err(missing()),
+            Some(named)
+                if *named != volume.name && self.find_volume(named)?.uuid != volume.uuid =>
+            {
+                Err(missing())
+            }
             _ => Ok((volume, snapshot)),
         }
     }
@@ -199,6 +209,7 @@ impl Engine {
             mountpoint: kernel.mount_of(volume.uuid, None),
             state: self.state_of(&volume),
             problem: self.why_broken(volume.uuid),
+            suspect: self.suspicion(volume.uuid)?.map(|suspect| suspect.why),
             snapshots: snapshots
                 .into_iter()
                 .map(|s| describe_snapshot(&volume, s))
