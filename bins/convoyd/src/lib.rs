@@ -8,6 +8,7 @@ mod logs;
 mod offline;
 mod run;
 mod settings;
+mod watch;
 
 pub use args::Args;
 pub use error::Error;

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::guard;
 use crate::logs;
 use crate::settings::{Settings, resolve};
+use crate::watch;
 use convoy_engine::{Config, Engine, Seams};
 use convoy_server::{Ended, Limits, Listener, serve};
 use std::future::Future;
@@ -42,8 +43,10 @@ pub fn run(args: Args) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
+    let watch = watch::start(&engine);
     let ended = runtime.block_on(answer(&settings, Arc::clone(&engine)));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(watch);
     // Not dropped inside the event loop: closing a catalog and a store may block.
     drop(engine);
     match ended? {

@@ -1,5 +1,6 @@
 //! The daemon as a whole.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -73,4 +74,27 @@ pub struct Pool {
     pub metadata_used: u64,
     /// Metadata in all.
     pub metadata_total: u64,
+    /// `queue` or `error`: what becomes of a write that finds no space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_space: Option<String>,
+    /// Held back, and becomes metadata when that gets tight.
+    #[serde(default)]
+    pub metadata_reserve: u64,
+    /// What wants attention now, one sentence each.
+    #[serde(default)]
+    pub alerts: Vec<String>,
+    /// What happened to it since the daemon started, oldest first; the last hundred.
+    #[serde(default)]
+    pub events: Vec<PoolEvent>,
+}
+
+/// Something that happened to a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolEvent {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// One sentence.
+    pub what: String,
 }

@@ -24,7 +24,7 @@ pub use backup::{
     Verification,
 };
 pub use doctor::{CatalogCopy, Diagnosis, Finding, Holds, PoolSeen};
-pub use info::{Destination, Info, Pool};
+pub use info::{Destination, Info, Pool, PoolEvent};
 pub use problem::Problem;
 pub use snapshot::{CreateSnapshot, CreatedSnapshot, Snapshot, Snapshots, SnapshotsOf};
 pub use stream::Frame;

@@ -61,6 +61,7 @@ fn volume() -> Volume {
         mountpoint: Some("/mnt/data".into()),
         state: "ready".into(),
         problem: None,
+        suspect: None,
         created: "2026-11-22T08:04:40Z".parse().unwrap(),
         labels: BTreeMap::new(),
         restored_from: None,
@@ -151,6 +152,10 @@ fn answers_are_the_promised_ones() {
         data_total: 2,
         metadata_used: 3,
         metadata_total: 4,
+        no_space: None,
+        metadata_reserve: 0,
+        alerts: Vec::new(),
+        events: Vec::new(),
     };
     let info = Info {
         version: "0.1.0".into(),

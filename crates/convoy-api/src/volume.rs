@@ -36,6 +36,9 @@ pub struct Volume {
     /// Why it is broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Why its filesystem is to be checked before it is mounted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<String>,
     /// When it was made.
     pub created: Timestamp,
     /// Free text of the user.

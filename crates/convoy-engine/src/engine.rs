@@ -5,14 +5,17 @@ use crate::config::Config;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::flush::Flushes;
+use crate::health::Health;
 use crate::ledger::Ledger;
-use crate::machine::Machine;
+use crate::machine::{Hold, Machine};
+use crate::metrics::Meters;
 use crate::model::{Info, PoolInfo};
+use crate::read_only::ReadOnly;
 use crate::root::Root;
 use crate::seams::Seams;
 use crate::{pool, recovery};
-use convoy_catalog::Catalog;
-use convoy_thinpool::Pool;
+use convoy_catalog::{Catalog, SnapshotState, VolumeState};
+use convoy_thinpool::{Pool, PoolStatus};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -39,11 +42,21 @@ pub struct Engine {
     pub(crate) broken: Mutex<BTreeMap<Uuid, String>>,
     /// Volumes that are being flushed.
     pub(crate) flushes: Flushes,
+    /// What is known of the pool between two looks at it.
+    pub(crate) health: Health,
+    /// Held while the pool takes over what its devices have grown by.
+    pub(crate) growing: Mutex<()>,
     /// How long a snapshot may hold its volume.
     pub(crate) hold_limit: Duration,
     pub(crate) steps: Steps,
     pub(crate) machine: Arc<dyn Machine>,
-    recovered: Vec<String>,
+    pub(crate) recovered: Vec<String>,
+    /// What verbs count.
+    pub(crate) meters: Meters,
+    /// Why nothing is changed, while this engine only looks.
+    pub(crate) reading: Option<ReadOnly>,
+    /// Keeps engines with another root out of this pool. Held, never read.
+    pub(crate) _hold: Option<Hold>,
     /// Last, so that the lock is given up when everything above is gone.
     pub(crate) root: Root,
 }
@@ -79,7 +92,7 @@ impl Engine {
         // refuse to go on.
         let resumed = recovery::resume(&catalog, &*control)?;
         let machine = seams.machine;
-        let (pool, record) =
+        let (pool, record, hold) =
             pool::bring_up(&root, &catalog, &config.pool, &control, &*machine, &steps)?;
         let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
         let mut engine = Self {
@@ -91,17 +104,24 @@ impl Engine {
             backups: Claims::default(),
             broken: Mutex::default(),
             flushes: Flushes::default(),
+            health: Health::default(),
+            growing: Mutex::default(),
             hold_limit: config.hold_limit,
             steps,
             machine,
             recovered: resumed,
+            meters: Meters::default(),
+            reading: None,
+            _hold: hold,
             root,
         };
         let recovered = recovery::recover(&engine)?;
         engine.recovered.extend(recovered);
+        *engine.health.reserve() = engine.take_reserve();
         for line in &engine.recovered {
             tracing::warn!("{line}");
         }
+        engine.keep_copy_if_due();
         Ok(engine)
     }
 
@@ -111,6 +131,8 @@ impl Engine {
     /// # Errors
     /// `Busy` when something is in use: what could be taken down before it, is.
     pub fn stop(self) -> Result<(), Error> {
+        self.refuse_read_only()?;
+        self.keep_copy();
         pool::take_down(self)
     }
 
@@ -127,16 +149,69 @@ impl Engine {
             pool: self.pool_info()?,
             destinations: self.destinations()?,
             recovered: self.recovered.clone(),
+            read_only: self.read_only(),
         })
     }
 
-    fn pool_info(&self) -> Result<PoolInfo, Error> {
+    /// Keeps a copy of the catalog beside it, to fall back to. Only while no volume or snapshot is in the
+    /// middle of anything: what an older catalog calls half done may have been finished since, and would be
+    /// undone by an engine that believes it. A copy that cannot be made keeps no verb from succeeding.
+    pub(crate) fn keep_copy(&self) {
+        let kept = self.is_settled().and_then(|settled| match settled {
+            true => self
+                .catalog
+                .keep_copy()
+                .doing(|| "keeping a copy of the catalog"),
+            false => Ok(false),
+        });
+        if let Err(error) = kept {
+            tracing::warn!("{}", convoy_fault::chain(&error));
+        }
+    }
+
+    /// [`Engine::keep_copy`], unless the last one is young: for what happens often. Clocks decide nothing else by it.
+    pub(crate) fn keep_copy_if_due(&self) {
+        const DUE: Duration = Duration::from_mins(10);
+        let copies = Catalog::copies(&self.root.catalog());
+        let made = copies
+            .first()
+            .and_then(|copy| copy.metadata().ok()?.modified().ok());
+        let is_young = made.is_some_and(|made| made.elapsed().is_ok_and(|age| age < DUE));
+        if !is_young {
+            self.keep_copy();
+        }
+    }
+
+    fn is_settled(&self) -> Result<bool, Error> {
+        let reading = || "reading the catalog";
+        Ok(self.catalog.pending_intents().doing(reading)?.is_empty()
+            && (self.catalog.volumes().doing(reading)?.iter())
+                .all(|volume| volume.state == VolumeState::Ready)
+            && (self.catalog.snapshots().doing(reading)?.iter())
+                .all(|snapshot| snapshot.state == SnapshotState::Ready))
+    }
+
+    pub(crate) fn pool_info(&self) -> Result<PoolInfo, Error> {
         let record = self.pool_record()?;
         let status = self
             .pool
             .status()
-            .doing(|| "asking the kernel for the pool's status")?;
-        Ok(pool::describe(record, &status))
+            .doing(|| "asking the kernel for the pool's status");
+        match status {
+            Err(_) if self.reading.is_some() => Ok(PoolInfo {
+                mode: "down".to_owned(),
+                ..pool::describe(record, &PoolStatus::Error)
+            }),
+            status => {
+                let status = status?;
+                Ok(PoolInfo {
+                    metadata_reserve: self.health.held(),
+                    alerts: self.alerts(&status),
+                    events: self.pool_events(),
+                    ..pool::describe(record, &status)
+                })
+            }
+        }
     }
 }
 

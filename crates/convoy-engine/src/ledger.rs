@@ -116,6 +116,8 @@ fn named(change: &Change) -> &'static str {
         Change::RemoveSnapshot(_) => "catalog.remove-snapshot",
         Change::PutMount(_) => "catalog.put-mount",
         Change::RemoveMount(_) => "catalog.remove-mount",
+        Change::PutSuspect(_) => "catalog.put-suspect",
+        Change::RemoveSuspect(_) => "catalog.remove-suspect",
         Change::PutDestination(_) => "catalog.put-destination",
         Change::RemoveDestination(_) => "catalog.remove-destination",
         Change::PutBackup(_) => "catalog.put-backup",

@@ -13,18 +13,22 @@ mod backup;
 mod claims;
 mod config;
 mod destination;
+pub mod doctor;
 mod engine;
 mod error;
 mod failpoints;
 mod flush;
 pub mod guard;
+mod health;
 mod ledger;
 pub mod machine;
 mod metadata;
+mod metrics;
 mod model;
 mod operation;
 mod options;
 mod pool;
+mod read_only;
 mod recovery;
 mod reference;
 mod resolve;
@@ -32,13 +36,16 @@ mod restore;
 mod root;
 mod seams;
 mod snapshot;
+mod space;
 mod transaction;
 mod volume;
 
 pub use config::{Config, PoolConfig};
 pub use engine::Engine;
 pub use error::Error;
+pub use health::{PoolEvent, Severity};
 pub use machine::{Host, Machine};
+pub use metrics::{BackupTotals, Figures, Holds, VolumeFigures};
 pub use model::{
     BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
     PoolInfo, Problem, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,
@@ -46,6 +53,7 @@ pub use model::{
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};
 pub use seams::Seams;
+pub use space::GrowPool;
 
 #[cfg(feature = "failpoints")]
-pub use failpoints::{Failpoints, Point};
+pub use failpoints::{Failpoints, Mistake, Point};

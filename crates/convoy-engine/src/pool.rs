@@ -19,14 +19,16 @@ use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::ledger::Ledger;
-use crate::machine::Machine;
+use crate::machine::{Hold, Machine};
 use crate::model::PoolInfo;
 use crate::root::Root;
+use crate::space::low_water;
 use convoy_catalog as catalog;
 use convoy_catalog::Change;
 use convoy_fault::Kind;
-use convoy_thinpool::{Control, Mode, Pool, PoolSpec, PoolStatus, loopdev};
-use convoy_units::{Bytes, DataBlockSize};
+use convoy_thinpool::{Control, Mode, NoSpace, Pool, PoolSpec, PoolStatus, loopdev};
+use convoy_units::Bytes;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub(crate) fn bring_up(
     control: &Arc<dyn Control>,
     machine: &dyn Machine,
     steps: &Steps,
-) -> Result<(Pool, catalog::Pool), Error> {
+) -> Result<(Pool, catalog::Pool, Option<Hold>), Error> {
     let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
     let begun_before = !pools.is_empty();
     let mut record = match (pools.pop(), pools.len()) {
@@ -70,6 +72,7 @@ pub(crate) fn bring_up(
             record.metadata_size = device_size(machine, &devices.metadata)?;
         }
     }
+    let hold = hold(&record, machine)?;
     // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
     // as ours. What changes about one that exists is recorded once it is up with it.
     if !record.initialised {
@@ -81,7 +84,7 @@ pub(crate) fn bring_up(
         metadata: devices.metadata,
         data: devices.data,
         block_size: record.block_size,
-        low_water: low_water(record.data_size, record.block_size),
+        low_water: low_water(record.data_size.0 / record.block_size.bytes().0),
         error_if_no_space: false,
     };
     let pool = match Pool::activate(Arc::clone(control), &spec) {
@@ -104,7 +107,24 @@ pub(crate) fn bring_up(
             .doing(|| "releasing a stale metadata snapshot")?;
         check_active(catalog, &record, &pool, machine)?;
     }
-    Ok((pool, record))
+    Ok((pool, record, hold))
+}
+
+/// One engine to a pool: a root that was copied describes the same pool as its original, and both would find
+/// it their own.
+pub(crate) fn hold(record: &catalog::Pool, machine: &dyn Machine) -> Result<Option<Hold>, Error> {
+    machine.hold(&record.metadata).map_err(|error| {
+        let metadata = record.metadata.display();
+        if error.kind() == io::ErrorKind::WouldBlock {
+            let what = format!(
+                "pool {} is served by another daemon: its metadata {metadata} is locked",
+                record.name
+            );
+            return Error::new(Kind::Busy, what)
+                .hinting("a pool has one daemon and one root: is this root a copy of another?");
+        }
+        Error::of(format!("locking {metadata}"), error)
+    })
 }
 
 fn put(catalog: &Ledger, record: &catalog::Pool) -> Result<(), Error> {
@@ -187,44 +207,6 @@ fn initialised(catalog: &Ledger, record: catalog::Pool) -> Result<catalog::Pool,
     Ok(record)
 }
 
-/// Blocks left when the kernel raises an event: a tenth of the pool.
-fn low_water(data: Bytes, block_size: DataBlockSize) -> u64 {
-    data.0 / block_size.bytes().0 / 10
-}
-
-/// The share of metadata in use, in tenths, from which nothing new is made: snapshots are what eats it, and
-/// its exhaustion has no grace period in the kernel.
-const METADATA_TENTHS: u64 = 9;
-
-impl Engine {
-    /// Refuses to make anything in a pool that has no room for it, before any of it is begun.
-    pub(crate) fn refuse_full(&self, doing: impl Fn() -> String) -> Result<(), Error> {
-        let status = self.pool.status().doing(&doing)?;
-        let Some(usage) = status.usage() else {
-            return Err(Error::new(
-                Kind::PoolUnhealthy,
-                format!("{}: the pool is {status}", doing()),
-            ));
-        };
-        let full = |what: &str, hint: &str| {
-            Err(Error::new(Kind::PoolFull, format!("{}: {what}", doing())).hinting(hint))
-        };
-        if usage.mode == Mode::OutOfDataSpace || usage.data.used >= usage.data.total {
-            return full(
-                "the pool has no data space left",
-                "delete a snapshot or a volume: that works still",
-            );
-        }
-        if usage.metadata.used * 10 >= usage.metadata.total * METADATA_TENTHS {
-            return full(
-                "nine tenths of the pool's metadata are in use",
-                "delete snapshots: that works still, and they are what takes metadata",
-            );
-        }
-        Ok(())
-    }
-}
-
 /// A pool as a caller is shown it.
 pub(crate) fn describe(record: catalog::Pool, status: &PoolStatus) -> PoolInfo {
     let usage = status.usage();
@@ -245,6 +227,10 @@ pub(crate) fn describe(record: catalog::Pool, status: &PoolStatus) -> PoolInfo {
         data_total: blocks(data_total),
         metadata_used: Bytes(metadata_used.saturating_mul(4096)),
         metadata_total: Bytes(metadata_total.saturating_mul(4096)),
+        no_space: usage.map(|usage| no_space(usage.no_space).to_owned()),
+        metadata_reserve: Bytes(0),
+        alerts: Vec::new(),
+        events: Vec::new(),
         uuid: record.uuid,
         name: record.name,
         driver: record.driver,
@@ -255,6 +241,13 @@ pub(crate) fn describe(record: catalog::Pool, status: &PoolStatus) -> PoolInfo {
         default_volume_size: record.default_volume_size,
         filesystem: record.filesystem,
         transaction: record.transaction,
+    }
+}
+
+const fn no_space(no_space: NoSpace) -> &'static str {
+    match no_space {
+        NoSpace::Queue => "queue",
+        NoSpace::Error => "error",
     }
 }
 

@@ -4,12 +4,13 @@ use crate::backup::Ears;
 use crate::destination::OpenDestination;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
-use crate::machine::Machine;
 use crate::operation::{Operation, Phase};
+use crate::space::Bounded;
+use convoy_backup::BlockWriter;
 use convoy_catalog as catalog;
 use convoy_fault::Kind;
 use convoy_repository::BackupRecord;
-use convoy_thinpool::ThinDevice;
+use convoy_thinpool::Pool;
 use convoy_units::{Bytes, SECTOR};
 
 /// A backup to restore, in its open repository.
@@ -51,12 +52,21 @@ impl Engine {
     }
 }
 
-/// Writes a backup into a fresh thin device, which reads as zeros: holes need no writing.
+/// Whether it was for want of space in the pool.
+fn is_full(error: &convoy_backup::Error) -> bool {
+    matches!(
+        error,
+        convoy_backup::Error::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull
+    )
+}
+
+/// Writes a backup into a fresh thin device, which reads as zeros: holes need no writing. Given up before the
+/// pool is exhausted by it.
 pub(crate) fn fill(
     source: &Source,
     volume: &catalog::Volume,
-    device: &ThinDevice,
-    machine: &dyn Machine,
+    sink: Result<Box<dyn BlockWriter>, convoy_backup::Error>,
+    pool: &Pool,
     op: &Operation<'_>,
 ) -> Result<(), Error> {
     op.phase(Phase::Restoring);
@@ -66,13 +76,23 @@ pub(crate) fn fill(
             source.backup.name, volume.name
         )
     };
-    let sink = machine.writer(&device.node).doing(doing)?;
+    let sink = Bounded::new(sink.doing(doing)?, pool);
     convoy_backup::restore(
         &source.destination.repository,
         &source.backup,
-        &*sink,
+        &sink,
         &Ears(op),
     )
-    .doing(doing)?;
+    .map_err(|error| {
+        let is_full = is_full(&error);
+        let error = Error::of(doing(), error);
+        if is_full {
+            error.being(Kind::PoolFull).hinting(
+                "delete a snapshot or a volume, or make the pool larger, then restore again",
+            )
+        } else {
+            error
+        }
+    })?;
     Ok(())
 }

@@ -32,6 +32,7 @@ impl Engine {
         name: Option<&SnapshotName>,
         op: &Operation<'_>,
     ) -> Result<Created<SnapshotInfo>, Error> {
+        self.refuse_read_only()?;
         let (_claim, volume) = self.claim_ready(volume)?;
         let uuid = Uuid::now_v7();
         let name = match name {
@@ -75,6 +76,7 @@ impl Engine {
         op.phase(Phase::Snapshotting);
         let snapshot = self.take(&volume, snapshot, op)?;
         tracing::info!(hold_micros = snapshot.hold_micros, "snapshot taken");
+        self.keep_copy_if_due();
         Ok(Created::New(describe_snapshot(&volume, snapshot)))
     }
 
@@ -115,6 +117,7 @@ impl Engine {
                             snapshot.name, volume.name
                         )
                     })?;
+                self.meters.held(hold);
                 Ok(u64::try_from(hold.as_micros()).unwrap_or(u64::MAX))
             },
             |hold, changes| {
@@ -141,6 +144,7 @@ impl Engine {
         reference: &SnapshotRef,
         op: &Operation<'_>,
     ) -> Result<(), Error> {
+        self.refuse_read_only()?;
         let (volume, snapshot) = self.find_snapshot(reference)?;
         let _claim = self.volumes.claim(volume.uuid);
         let _span =
@@ -173,6 +177,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.refuse_pinned(snapshot)?;
         let doing = || format!("deleting snapshot {}", snapshot.name);
+        self.refuse_unhealthy(doing)?;
         // The kernel's proof that nobody has it; nothing is changed yet.
         self.pool.deactivate_thin(snapshot.uuid).doing(doing)?;
         let doomed = catalog::Snapshot {

@@ -45,6 +45,18 @@ fn pool(pool: engine::PoolInfo) -> api::Pool {
         data_total: pool.data_total.0,
         metadata_used: pool.metadata_used.0,
         metadata_total: pool.metadata_total.0,
+        no_space: pool.no_space,
+        metadata_reserve: pool.metadata_reserve.0,
+        alerts: pool.alerts,
+        events: pool.events.into_iter().map(event).collect(),
+    }
+}
+
+fn event(event: engine::PoolEvent) -> api::PoolEvent {
+    api::PoolEvent {
+        at: event.at,
+        severity: event.severity.as_str().to_owned(),
+        what: event.what,
     }
 }
 
@@ -63,6 +75,7 @@ pub(crate) fn volume(volume: engine::VolumeInfo) -> api::Volume {
         mountpoint: volume.mountpoint.as_deref().map(path),
         state: volume.state.as_str().to_owned(),
         problem: volume.problem,
+        suspect: volume.suspect,
         created: volume.created,
         labels: volume.labels,
         restored_from: volume.restored_from,

@@ -22,6 +22,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`; `Busy` when the volume is mounted or open, or one of its snapshots is being backed up.
     pub fn delete_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
+        self.refuse_read_only()?;
         let (_claim, volume) = self.claim_volume(name)?;
         let _span = tracing::info_span!("delete", volume = %name, operation = %op.id).entered();
         if let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
@@ -34,6 +35,7 @@ impl Engine {
         }
         self.destroy(&volume, op)?;
         tracing::info!("volume deleted");
+        self.keep_copy();
         Ok(())
     }
 
@@ -50,6 +52,8 @@ impl Engine {
             self.refuse_pinned(snapshot)?;
         }
         self.refuse_open(volume)?;
+        // What the pool would refuse is not begun: the volume stays readable.
+        self.refuse_unhealthy(doing)?;
         // Taking a device down is the kernel's own proof that nobody has it, and changes nothing yet:
         // somebody who came since the look above is refused here, with all data in place.
         for snapshot in &snapshots {

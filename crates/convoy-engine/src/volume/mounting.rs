@@ -28,6 +28,7 @@ impl Engine {
         target: Option<&Path>,
         op: &Operation<'_>,
     ) -> Result<VolumeInfo, Error> {
+        self.refuse_read_only()?;
         let (_claim, volume) = self.claim_ready(name)?;
         let _span = tracing::info_span!("mount", volume = %name, operation = %op.id).entered();
         let target = self.mount_target(&volume, target)?;
@@ -68,6 +69,7 @@ impl Engine {
             return Ok(());
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
+        self.clear_for_mount(volume, &device.node, filesystem, target)?;
         self.steps.run("mount", || {
             self.machine
                 .mount(&device.node, target, filesystem, &MountOptions::default())
@@ -149,6 +151,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`; `Busy` naming who holds it.
     pub fn unmount_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
+        self.refuse_read_only()?;
         let (_claim, volume) = self.claim_volume(name)?;
         let _span = tracing::info_span!("umount", volume = %name, operation = %op.id).entered();
         self.unmount_all(&volume)?;
