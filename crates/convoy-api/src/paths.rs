@@ -2,6 +2,8 @@
 
 /// `GET`: alive; answers without touching the pool.
 pub const HEALTH: &str = "/healthz";
+/// `GET`: the daemon in numbers, as text for Prometheus.
+pub const METRICS: &str = "/metrics";
 /// `GET`: the daemon and its pool.
 pub const INFO: &str = "/v1/info";
 /// `GET`: what disagrees between catalog, pool and devices, and what to do.

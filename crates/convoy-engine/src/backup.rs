@@ -3,6 +3,7 @@
 use crate::destination::{Ask, Missing, OpenDestination};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::failpoints::Mistake;
 use crate::model::{BackupInfo, BackupOutcome, BackupSummary, Problem, Verification};
 use crate::operation::{Event, Operation, Phase};
 use convoy_backup::Observer;
@@ -45,6 +46,7 @@ impl Engine {
         destination: &str,
         op: &Operation<'_>,
     ) -> Result<BackupOutcome, Error> {
+        self.refuse_read_only()?;
         let start = Instant::now();
         let (volume, snapshot) = self.find_snapshot(reference)?;
         let _span = tracing::info_span!("backup", volume = %volume.name, snapshot = %snapshot.name, operation = %op.id)
@@ -81,6 +83,7 @@ impl Engine {
             carried => carried?,
         };
         summary.duration = start.elapsed();
+        self.meters.backed_up(&summary);
         tracing::info!(backup = %backup.name, read = summary.read.0, stored = summary.stored.0, "backup created");
         Ok(BackupOutcome { backup, summary })
     }
@@ -139,11 +142,15 @@ impl Engine {
             .catalog
             .snapshots_of(volume.uuid)
             .doing(|| format!("reading the snapshots of volume {}", volume.name))?;
+        let by_name = self.steps.err(Mistake::BaseByName);
         let mut ours = repository.backups();
-        ours.retain(|b| b.volume.id == volume.uuid && b.pool.id == self.pool_uuid);
+        ours.retain(|b| b.volume.id == volume.uuid && b.pool.id == self.pool_uuid || by_name);
         ours.sort_by_key(|backup| std::cmp::Reverse(backup.slot));
         for backup in ours {
             let here = snapshots.iter().find(|snapshot| {
+                if by_name {
+                    return snapshot.name.as_str() == backup.snapshot.name;
+                }
                 snapshot.uuid == backup.snapshot.id
                     && snapshot.state == catalog::SnapshotState::Ready
                     && snapshot.dev_id.get() == backup.pool.dev_id
@@ -239,6 +246,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` when there is no such backup (any more); `DestinationUnavailable`.
     pub fn delete_backup(&self, url: &str, op: &Operation<'_>) -> Result<(), Error> {
+        self.refuse_read_only()?;
         let (destination, backup) = self.find_backup(url)?;
         let _span = tracing::info_span!("backup delete", backup = %backup.name, operation = %op.id)
             .entered();

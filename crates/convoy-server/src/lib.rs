@@ -10,11 +10,14 @@ mod connections;
 mod convert;
 mod diagnosis;
 mod error;
+mod exposition;
 mod listener;
+mod metrics;
 mod observer;
 mod refusal;
 mod routes;
 mod serve;
+mod tally;
 mod verbs;
 
 pub use connections::Limits;

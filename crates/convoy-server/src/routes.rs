@@ -2,6 +2,7 @@
 
 mod backups;
 mod info;
+mod metrics;
 mod snapshots;
 mod volumes;
 
@@ -23,6 +24,7 @@ pub(crate) struct Doors {
 /// All of `/v1`.
 pub(crate) fn router(engine: Arc<Engine>, verbs: Verbs) -> Router {
     let nouns = info::routes()
+        .merge(metrics::routes())
         .merge(volumes::routes())
         .merge(snapshots::routes())
         .merge(backups::routes());

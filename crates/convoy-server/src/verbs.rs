@@ -2,6 +2,7 @@
 
 use crate::observer::Reporter;
 use crate::refusal::Refusal;
+use crate::tally::{Ended, Tally};
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::Method;
@@ -13,11 +14,11 @@ use convoy_api::{Answer, Frame, OPERATION, stream::NDJSON};
 use convoy_engine::Operation;
 use convoy_fault::{Fault, Kind};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -46,6 +47,8 @@ pub(crate) struct Call {
     streamed: bool,
     /// It only looks: whether it did is for a debugger to know, not for an operator.
     reading: bool,
+    /// Which verb, once it is known.
+    verb: OnceLock<&'static str>,
     peer: Option<Peer>,
 }
 
@@ -63,6 +66,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
             operation: operation(parts)?.unwrap_or_else(Uuid::now_v7),
             streamed,
             reading: parts.method == Method::GET,
+            verb: OnceLock::new(),
             peer: peer.ok().map(|Extension(peer)| peer),
         })
     }
@@ -86,8 +90,10 @@ fn operation(parts: &Parts) -> Result<Option<Uuid>, Refusal> {
 }
 
 impl Call {
-    /// The span everything of this verb is logged under; the noun's fields are recorded by the caller.
+    /// The span everything of this verb is logged under, and the name it is counted by; the noun's fields are
+    /// recorded by the caller.
     pub(crate) fn span(&self, verb: &'static str) -> Span {
+        self.verb.get_or_init(|| verb);
         let span = tracing::info_span!(
             "verb",
             verb,
@@ -113,6 +119,7 @@ pub(crate) struct Verbs {
     /// Which run. Listed, rather than held by clones of this: every open connection has one of those.
     running: Arc<watch::Sender<Count>>,
     stopping: Arc<AtomicBool>,
+    tally: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +152,7 @@ impl Verbs {
         let verbs = Self {
             running: Arc::clone(&sender),
             stopping: Arc::clone(&stopping),
+            tally: Arc::default(),
         };
         (
             verbs,
@@ -154,6 +162,31 @@ impl Verbs {
                 stopping,
             },
         )
+    }
+
+    /// How verbs ended so far.
+    pub(crate) fn ended(&self) -> BTreeMap<(&'static str, &'static str), Ended> {
+        self.tally.read()
+    }
+
+    /// How many verbs run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.borrow().running.len()
+    }
+
+    /// Runs a verb to its end and gives what it gives, for an answer that is no JSON.
+    pub(crate) async fn run<T, E>(
+        &self,
+        call: Call,
+        span: Span,
+        verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Fault + 'static,
+    {
+        let task = self.start(&call, span, None, verb);
+        Ok(finished(task.await, call.operation)?.result)
     }
 
     /// Runs a verb to its end and answers with what it gives, as one object.
@@ -224,6 +257,8 @@ impl Verbs {
         E: Fault + 'static,
     {
         let (operation, reading) = (call.operation, call.reading);
+        let verb_name = call.verb.get().copied().unwrap_or("unnamed");
+        let tally = Arc::clone(&self.tally);
         // Counted before the task is: whoever waits must see what was accepted.
         let running = match Run::begin(&self.running, operation) {
             Ok(running) => running,
@@ -241,11 +276,22 @@ impl Verbs {
                     observer: &reporter,
                 })
             }));
-            let outcome = conclude(outcome, begun.elapsed(), operation, reading);
+            let took = begun.elapsed();
+            tally.count(verb_name, outcome_of(&outcome), took);
+            let outcome = conclude(outcome, took, operation, reading);
             // Held to here: a closure captures only what it names.
             drop(running);
             outcome
         })
+    }
+}
+
+/// In a word, for counting.
+fn outcome_of<T, E: Fault>(outcome: &std::thread::Result<Result<T, E>>) -> &'static str {
+    match outcome {
+        Ok(Ok(_)) => "done",
+        Ok(Err(error)) => error.kind().code(),
+        Err(_) => "panicked",
     }
 }
 
