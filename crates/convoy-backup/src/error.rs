@@ -66,6 +66,9 @@ pub enum Error {
         #[source]
         source: convoy_repository::Error,
     },
+    /// The machine starts no more threads.
+    #[error("cannot start a thread to back up with")]
+    Thread(#[source] std::io::Error),
     /// The caller's wish breaks a rule.
     #[error("{0}")]
     Invalid(String),
@@ -84,9 +87,11 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Flush(_) => {
-                Kind::Failed
-            }
+            Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Flush(_)
+            | Self::Thread(_) => Kind::Failed,
             Self::Damaged { source, .. }
             | Self::Base { source, .. }
             | Self::Repository { source, .. } => source.kind(),
@@ -102,6 +107,10 @@ impl Fault for Error {
             Self::Read { .. } | Self::Write { .. } => {
                 Some("see the kernel's log for the device's errors".to_owned())
             }
+            Self::Thread(_) => Some(
+                "the machine, or the daemon's control group, is out of processes or memory: try again when it is not"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -25,6 +25,7 @@ use spares::Spares;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::mpsc::{channel, sync_channel};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Instant;
 use work::work_off;
 
@@ -86,6 +87,7 @@ pub(crate) fn run(
     let failure = Failure::default();
     let (span_spares, blob_spares) = (Spares::default(), Spares::default());
     let (span_spares, blob_spares) = (&span_spares, &blob_spares);
+    let failure = &failure;
     let result = std::thread::scope(|scope| {
         let (token_giver, tokens) = channel();
         for _ in 0..SPANS {
@@ -98,32 +100,15 @@ pub(crate) fn run(
         let spans = std::sync::Arc::new(Mutex::new(spans));
         for _ in 0..task.threads {
             let (spans, done_sender) = (std::sync::Arc::clone(&spans), done_sender.clone());
-            let failure = &failure;
-            scope.spawn(move || {
-                let _alarm = Alarm(failure);
-                failure.note(work_off(
-                    task,
-                    &spans,
-                    &done_sender,
-                    span_spares,
-                    blob_spares,
-                ));
+            start(scope, "convoy-hash", failure, move || {
+                work_off(task, &spans, &done_sender, span_spares, blob_spares)
             });
         }
         drop(spans);
-        let failure = &failure;
-        scope.spawn(move || {
-            let _alarm = Alarm(failure);
-            failure.note(read(
-                task,
-                work,
-                &tokens,
-                &span_sender,
-                &done_sender,
-                span_spares,
-            ));
+        start(scope, "convoy-read", failure, move || {
+            read(task, work, &tokens, &span_sender, &done_sender, span_spares)
         });
-        let uploader = scope.spawn(move || failure.note(upload(task, &packs)));
+        let uploader = start(scope, "convoy-send", failure, move || upload(task, &packs));
         let packed = Packer {
             task,
             failure,
@@ -134,7 +119,7 @@ pub(crate) fn run(
             polled: Instant::now(),
         }
         .run(&done, base);
-        if uploader.join().is_err() {
+        if uploader.is_some_and(|uploader| uploader.join().is_err()) {
             failure.note(Err(Error::Invalid(
                 "the uploading thread panicked".to_owned(),
             )));
@@ -145,4 +130,24 @@ pub(crate) fn run(
         (Some(error), _) => Err(error),
         (None, result) => result,
     }
+}
+
+/// Starts a stage. One that cannot be started has failed, and what it would have worked with is dropped, which
+/// ends its neighbours.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    failure: &'scope Failure,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let run = move || {
+        let _alarm = Alarm(failure);
+        failure.note(work());
+    };
+    let started = Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, run);
+    started
+        .map_err(|source| failure.note(Err(Error::Thread(source))))
+        .ok()
 }
