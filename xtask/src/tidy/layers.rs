@@ -53,7 +53,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may depend on any of ours (the tests of the whole) or on none (xtask runs first).
-const ANY: &[&str] = &["convoy-tests", "convoy-fuzz"];
+const ANY: &[&str] = &["convoy-tests", "convoy-fuzz", "convoy-simulation"];
 const NONE: &[&str] = &["xtask", "convoy-units", "convoy-names", "convoy-fault"];
 
 /// The edges that are not in the table.
