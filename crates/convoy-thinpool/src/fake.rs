@@ -45,6 +45,8 @@ pub enum Health {
 pub enum Fault {
     /// It fails with this error and has no effect; later ones work.
     Fail(Errno),
+    /// It has its effect and fails with this error, as when only its answer was lost; later ones work.
+    FailAfter(Errno),
     /// It has no effect, and it and all later ones fail: our process died before it.
     DieBefore,
     /// It has its effect, and it and all later ones fail: our process died before it heard.

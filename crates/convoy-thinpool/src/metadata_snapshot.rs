@@ -9,6 +9,7 @@ use crate::pool::Pool;
 use convoy_units::MetadataBlock;
 use nix::errno::Errno;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// What to do about a metadata snapshot that is not ours.
@@ -19,6 +20,8 @@ pub(crate) const STALE_HINT: &str = "a tool may be reading the pool's metadata: 
 pub(crate) struct Turn {
     taken: Mutex<bool>,
     freed: Condvar,
+    /// Whether one of ours could not be released: whose turn it is next releases it first.
+    left: AtomicBool,
 }
 
 impl Turn {
@@ -67,12 +70,16 @@ impl Pool {
     /// fails with [`Error::MetadataSnapshotHeld`] if anybody else does.
     pub fn reserve_metadata_snapshot(&self) -> Result<MetadataSnapshot<'_>, Error> {
         let turn = MyTurn::wait(&self.turn);
+        self.release_left()?;
         self.message("reserve_metadata_snap")
             .map_err(|source| match source.errno() {
                 Some(Errno::EBUSY) => Error::MetadataSnapshotHeld {
                     pool: self.name.clone(),
                 },
-                _ => self.refused("reserving a metadata snapshot".into(), source),
+                _ => {
+                    self.release_unanswered();
+                    self.refused("reserving a metadata snapshot".into(), source)
+                }
             })?;
         let mut snapshot = MetadataSnapshot {
             pool: self,
@@ -90,6 +97,36 @@ impl Pool {
                 status: format!("{status}, and does not tell the root of its metadata snapshot"),
             })?;
         Ok(snapshot)
+    }
+
+    /// Releases the one that we could not release, before another is reserved.
+    fn release_left(&self) -> Result<(), Error> {
+        if !self.turn.left.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        match self.message("release_metadata_snap") {
+            Err(source) if source.errno() != Some(Errno::EINVAL) => {
+                Err(self.refused("releasing a metadata snapshot that is left".into(), source))
+            }
+            _ => {
+                self.turn.left.store(false, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+
+    /// A reservation failed. Had somebody else held one, the kernel would have said so: one that is there now is
+    /// ours, and only the answer was lost.
+    fn release_unanswered(&self) {
+        let held = self.status().is_ok_and(|status| {
+            let usage = status.usage();
+            usage.is_some_and(|usage| usage.held_root.is_some())
+        });
+        self.turn.left.store(held, Ordering::SeqCst);
+        if let Err(source) = self.release_left() {
+            let source = convoy_fault::chain(&source);
+            tracing::error!(pool = %self.name, "{source}");
+        }
     }
 
     /// Releases a metadata snapshot that a process before us left behind; says whether there was one.
@@ -128,8 +165,11 @@ impl MetadataSnapshot<'_> {
         })
     }
 
+    /// One that cannot be released now is released before the next is reserved.
     fn send_release(&self) -> Result<(), ControlError> {
-        self.pool.message("release_metadata_snap")
+        let sent = self.pool.message("release_metadata_snap");
+        self.pool.turn.left.store(sent.is_err(), Ordering::SeqCst);
+        sent
     }
 }
 

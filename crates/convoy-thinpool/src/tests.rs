@@ -271,12 +271,56 @@ fn what_was_written_but_not_committed_is_gone_with_the_power() {
     let pool = activate(&kernel).unwrap();
     pool.create_thin(id(1)).unwrap();
     let device = pool.activate_thin(&thin()).unwrap();
-    kernel
-        .write_block(&device.name, 3, Some(&[7; 65536]))
-        .unwrap();
+    kernel.write_block(&device.name, 0, None).unwrap();
     kernel.cut_power();
     let pool = activate(&kernel).unwrap();
     pool.activate_thin(&thin()).unwrap();
     let status = pool.status().unwrap();
     assert_eq!(status.usage().unwrap().data.used, 0);
+}
+
+#[test]
+fn a_metadata_snapshot_that_nobody_could_release_is_released_by_the_next() {
+    for fault in [Fault::Fail(Errno::ENOMEM), Fault::FailAfter(Errno::ENOMEM)] {
+        let kernel = kernel();
+        let pool = activate(&kernel).unwrap();
+        // The reservation itself: its answer is lost, or it was not made.
+        kernel.inject(0, fault);
+        pool.reserve_metadata_snapshot().map(drop).unwrap_err();
+        pool.reserve_metadata_snapshot().unwrap().release().unwrap();
+        // The release.
+        let held = pool.reserve_metadata_snapshot().unwrap();
+        kernel.inject(0, fault);
+        held.release().unwrap_err();
+        pool.reserve_metadata_snapshot().unwrap().release().unwrap();
+        let held = pool.status().unwrap().usage().unwrap().held_root;
+        assert_eq!(held, None, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_is_written_in_place_may_survive_a_power_cut_and_a_snapshot_does_not_change() {
+    let kernel = kernel();
+    let pool = activate(&kernel).unwrap();
+    pool.create_thin(id(1)).unwrap();
+    let device = pool.activate_thin(&thin()).unwrap();
+    let block = |byte| vec![byte; 2 << 20];
+    let (old, new, newest) = (block(1), block(2), block(3));
+    kernel.write_block(&device.name, 0, Some(&old)).unwrap();
+    pool.create_snapshot(id(2), id(1)).unwrap();
+    // A block of its own, then in place.
+    kernel.write_block(&device.name, 0, Some(&new)).unwrap();
+    kernel.commit();
+    kernel.write_block(&device.name, 0, Some(&newest)).unwrap();
+    let metadata = Path::new(METADATA);
+    let read = |n| kernel.peek(metadata, id(n), 0).unwrap().to_vec();
+    assert_eq!((read(1), read(2)), (newest.clone(), old.clone()));
+    kernel.cut_power_keeping(|| true);
+    assert_eq!((read(1), read(2)), (newest, old.clone()));
+    let pool = activate(&kernel).unwrap();
+    let device = pool.activate_thin(&thin()).unwrap();
+    kernel.commit();
+    kernel.write_block(&device.name, 0, Some(&new)).unwrap();
+    kernel.cut_power();
+    assert_eq!((read(1), read(2)), (block(3), old));
 }

@@ -103,6 +103,10 @@ impl State {
     ) -> Result<T, Errno> {
         match fault {
             Fault::Fail(errno) => return Err(errno),
+            Fault::FailAfter(errno) => {
+                act(self)?;
+                return Err(errno);
+            }
             Fault::DieBefore => {}
             // Nobody hears whether it worked.
             Fault::DieAfter => drop(act(self)),
