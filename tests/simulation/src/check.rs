@@ -139,8 +139,16 @@ impl World {
         if known != found {
             say(format!("the pool has {found:?}, the catalog {known:?}"));
         }
-        let mounted: BTreeSet<_> = state.machine().mounts.iter().map(|m| m.target.clone()).collect();
-        let told: BTreeSet<_> = volumes.iter().filter_map(|v| v.mountpoint.clone()).collect();
+        let mounted: BTreeSet<_> = state
+            .machine()
+            .mounts
+            .iter()
+            .map(|m| m.target.clone())
+            .collect();
+        let told: BTreeSet<_> = volumes
+            .iter()
+            .filter_map(|v| v.mountpoint.clone())
+            .collect();
         if mounted != told {
             say(format!("mounted is {mounted:?}, told is {told:?}"));
         }
@@ -183,12 +191,19 @@ impl World {
                 self.violation(format!("{url} cannot be restored: {error}"));
                 continue;
             }
-            let wanted: Vec<u8> = contents.iter().flat_map(|content| content.bytes()).collect();
+            let wanted: Vec<u8> = contents
+                .iter()
+                .flat_map(|content| content.bytes())
+                .collect();
             if device.content() != wanted {
                 self.violation(format!("{url} holds something else than its snapshot"));
             }
         }
-        for url in backups.there.keys().filter(|url| !backups.doubtful.contains(*url)) {
+        for url in backups
+            .there
+            .keys()
+            .filter(|url| !backups.doubtful.contains(*url))
+        {
             if !live.contains(url) {
                 self.violation(format!("{url} was acknowledged and is not there"));
             }
@@ -210,8 +225,13 @@ impl World {
 impl Expected {
     fn doubts(&self) -> bool {
         let unknown = |known: &Known| *known == Known::Unknown;
-        self.volumes.values().any(|volume| unknown(&volume.known) || volume.mounted.is_none())
-            || self.snapshots.values().any(|snapshot| unknown(&snapshot.known))
+        self.volumes
+            .values()
+            .any(|volume| unknown(&volume.known) || volume.mounted.is_none())
+            || self
+                .snapshots
+                .values()
+                .any(|snapshot| unknown(&snapshot.known))
     }
 }
 
@@ -267,7 +287,9 @@ fn compare(
         let bytes = host.kernel.peek(&host.metadata, info.dev_id, number);
         let bytes = bytes.as_deref();
         let old = block.before.iter().rev().filter(|_| cut);
-        let found = std::iter::once(&block.now).chain(old).find(|content| content.is(bytes));
+        let found = std::iter::once(&block.now)
+            .chain(old)
+            .find(|content| content.is(bytes));
         match found.copied() {
             // What a power cut left is on the disk.
             Some(content) if cut => *block = Block::durable(content),
@@ -301,7 +323,9 @@ fn look_at_snapshots(
         for (number, content) in (0..).zip(&contents) {
             let bytes = host.kernel.peek(&host.metadata, info.dev_id, number);
             if !content.is(bytes.as_deref()) {
-                problems.push(format!("block {number} of snapshot {name} should be {content:?}"));
+                problems.push(format!(
+                    "block {number} of snapshot {name} should be {content:?}"
+                ));
             }
         }
         world.backups().contents.insert(info.uuid, contents);

@@ -21,7 +21,11 @@ pub(crate) struct SimControl {
 
 impl SimControl {
     /// A request that changes something: of a dead process, none does.
-    fn alive(&self, operation: Operation, device: &dyn std::fmt::Display) -> Result<(), ControlError> {
+    fn alive(
+        &self,
+        operation: Operation,
+        device: &dyn std::fmt::Display,
+    ) -> Result<(), ControlError> {
         let dead = self
             .world
             .upgrade()
@@ -133,7 +137,12 @@ impl Control for SimControl {
         self.kernel.create(name, uuid)
     }
 
-    fn load(&self, name: &DmName, table: &[TableLine], read_only: bool) -> Result<(), ControlError> {
+    fn load(
+        &self,
+        name: &DmName,
+        table: &[TableLine],
+        read_only: bool,
+    ) -> Result<(), ControlError> {
         self.alive(Operation::Load, name)?;
         self.kernel.load(name, table, read_only)
     }
@@ -191,7 +200,8 @@ impl Control for SimControl {
         self.alive(Operation::Message, name)?;
         self.watch(text);
         let undo = text.starts_with("delete") && self.planted(Planted::DeleteForgotten);
-        let release = text == "release_metadata_snap" && self.planted(Planted::MetadataSnapshotKept);
+        let release =
+            text == "release_metadata_snap" && self.planted(Planted::MetadataSnapshotKept);
         if undo || release {
             return Ok(());
         }

@@ -79,7 +79,10 @@ impl Writer {
     fn fill(&mut self, id: DevId, thin: &Thin) {
         let id = id.get();
         let has = self.model.device(id).map().clone();
-        for block in has.keys().filter(|block| !thin.mappings.contains_key(block)) {
+        for block in has
+            .keys()
+            .filter(|block| !thin.mappings.contains_key(block))
+        {
             self.model.discard(id, *block, 1);
         }
         for (block, mapping) in thin.mappings.iter() {

@@ -58,7 +58,13 @@ pub struct Options {
 pub fn run(seed: u64, directory: &Path, options: Options) -> Outcome {
     let directory = tempfile::tempdir_in(directory).expect("a directory for the seed");
     let hosts = if seed % 3 == 0 { 2 } else { 1 };
-    let world = World::new(seed, hosts, directory.path(), options.planted, options.telling);
+    let world = World::new(
+        seed,
+        hosts,
+        directory.path(),
+        options.planted,
+        options.telling,
+    );
     for host in 0..hosts {
         world.restart(host);
     }

@@ -124,7 +124,11 @@ impl BlockWriter for Device {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.world.upgrade().is_none_or(|world| world.is_dead(self.host)) {
+        if self
+            .world
+            .upgrade()
+            .is_none_or(|world| world.is_dead(self.host))
+        {
             return Err(Errno::ESHUTDOWN.into());
         }
         let mut rest = bytes;
@@ -231,7 +235,8 @@ impl convoy_engine::Machine for SimMachine {
         let uuid = options.uuid.as_deref().unwrap_or_default();
         let uuid = Uuid::parse_str(uuid).map_err(|error| failed(io::Error::other(error)))?;
         let open = self.device(device).map_err(failed)?;
-        open.write_at(0, &Content::Head(uuid).bytes()).map_err(failed)?;
+        open.write_at(0, &Content::Head(uuid).bytes())
+            .map_err(failed)?;
         self.kernel.commit();
         Ok(())
     }

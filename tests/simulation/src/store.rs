@@ -24,7 +24,12 @@ impl SimStore {
         if alive {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unclear, verb, object, "the simulation"))
+        Err(Error::new(
+            ErrorKind::Unclear,
+            verb,
+            object,
+            "the simulation",
+        ))
     }
 
     fn planted(&self, planted: Planted) -> bool {

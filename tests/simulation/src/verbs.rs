@@ -110,11 +110,12 @@ impl World {
     pub(crate) fn plan(&self, host: usize, top: bool) {
         let mut random = self.random();
         let mut plan = Vec::new();
-        let mut some = |one_in: u64, event: Event, within: u64, random: &mut crate::random::Random| {
-            if random.one_in(one_in) {
-                plan.push((random.below(within), event));
-            }
-        };
+        let mut some =
+            |one_in: u64, event: Event, within: u64, random: &mut crate::random::Random| {
+                if random.one_in(one_in) {
+                    plan.push((random.below(within), event));
+                }
+            };
         let rarer = if top { 1 } else { 4 };
         for event in Event::ALL {
             let (one_in, within) = match event {
@@ -203,9 +204,10 @@ impl World {
     /// A volume that is known to be there.
     fn volume(&self, host: usize, free: &dyn Fn(&String) -> bool) -> Option<String> {
         let expected = self.host(host).expected();
-        let there = expected.volumes.iter().filter(|(name, volume)| {
-            volume.known == Known::There && free(name)
-        });
+        let there = expected
+            .volumes
+            .iter()
+            .filter(|(name, volume)| volume.known == Known::There && free(name));
         let names: Vec<String> = there.map(|(name, _)| name.clone()).collect();
         drop(expected);
         self.random().pick(&names).cloned()
@@ -273,7 +275,12 @@ impl World {
         blocks: Vec<Block>,
         own_head: bool,
     ) {
-        let taken = self.host(host).expected().volumes.get(name).map(|volume| volume.known);
+        let taken = self
+            .host(host)
+            .expected()
+            .volumes
+            .get(name)
+            .map(|volume| volume.known);
         if taken == Some(Known::Unknown) {
             return;
         }
@@ -285,7 +292,10 @@ impl World {
                 mounted: Some(false),
                 own_head,
             };
-            self.host(host).expected().volumes.insert(name.to_owned(), volume);
+            self.host(host)
+                .expected()
+                .volumes
+                .insert(name.to_owned(), volume);
         }
         let what = match &request.backup {
             Some(url) => format!("create {name} of {url}"),
@@ -354,7 +364,9 @@ impl World {
                 }
                 let mut expected = self.host(host).expected();
                 expected.volumes.remove(&name);
-                expected.snapshots.retain(|_, snapshot| snapshot.volume != name);
+                expected
+                    .snapshots
+                    .retain(|_, snapshot| snapshot.volume != name);
             }
             Outcome::Refused(error) if error.kind() == Kind::Busy && !answer.disturbed => {
                 if !mounted && !pinned {
@@ -379,7 +391,9 @@ impl World {
     /// Whether a backup that runs on this host keeps this volume's snapshots.
     fn is_pinned(&self, host: usize, volume: &str) -> bool {
         let frames = self.frames();
-        let mut backups = frames.iter().filter(|frame| frame.host == host && frame.backup);
+        let mut backups = frames
+            .iter()
+            .filter(|frame| frame.host == host && frame.backup);
         backups.any(|frame| frame.pinned && frame.volume == volume)
     }
 
@@ -396,7 +410,10 @@ impl World {
             known: Known::Unknown,
             contents: None,
         };
-        self.host(host).expected().snapshots.insert(name.clone(), begun);
+        self.host(host)
+            .expected()
+            .snapshots
+            .insert(name.clone(), begun);
         let what = format!("snapshot {name} of {volume}");
         let taking = Frame {
             taking: Some(name.clone()),
@@ -467,7 +484,9 @@ impl World {
         let what = format!("mount {name}");
         let answer = self.mounting(host, &name, &what, |engine| {
             let name = volume_name(&name);
-            engine.mount_volume(&name, None, &Operation::silent()).map(drop)
+            engine
+                .mount_volume(&name, None, &Operation::silent())
+                .map(drop)
         });
         self.unexpected(&answer, &what);
         self.mounted(host, &name, &answer.outcome, true);
@@ -521,7 +540,9 @@ impl World {
         });
         if let Outcome::Done(made) = &answer.outcome {
             let mut backups = self.backups();
-            backups.there.insert(made.backup.url.clone(), made.backup.snapshot);
+            backups
+                .there
+                .insert(made.backup.url.clone(), made.backup.snapshot);
         }
         self.unexpected(&answer, &what);
     }
@@ -529,7 +550,10 @@ impl World {
     /// A backup that is known to be there.
     fn a_backup(&self) -> Option<String> {
         let backups = self.backups();
-        let there = backups.there.keys().filter(|url| !backups.doubtful.contains(*url));
+        let there = backups
+            .there
+            .keys()
+            .filter(|url| !backups.doubtful.contains(*url));
         let urls: Vec<String> = there.cloned().collect();
         drop(backups);
         self.random().pick(&urls).cloned()

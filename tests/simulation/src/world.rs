@@ -209,7 +209,10 @@ impl World {
         let mut own = frames.iter().rev().filter(|frame| frame.host == host);
         let Some(frame) = own.next() else { return };
         let mut expected = self.host(host).expected();
-        let contents = expected.volumes.get(&frame.volume).map(super::expect::Volume::contents);
+        let contents = expected
+            .volumes
+            .get(&frame.volume)
+            .map(super::expect::Volume::contents);
         if let Some(name) = &frame.taking
             && let Some(snapshot) = expected.snapshots.get_mut(name)
         {
@@ -291,7 +294,10 @@ impl World {
         let state = self.host(host);
         let there = |volume: &crate::expect::Volume| {
             let known = volume.known == crate::expect::Known::There;
-            volume.uuid.filter(|_| known).map(|uuid| (uuid, volume.blocks.len()))
+            volume
+                .uuid
+                .filter(|_| known)
+                .map(|uuid| (uuid, volume.blocks.len()))
         };
         let volumes: Vec<_> = state
             .expected()
@@ -329,8 +335,10 @@ impl World {
         if let Some(volume) = state.expected().volumes.get_mut(&name) {
             volume.write(index, content);
         }
-        self.story()
-            .event(host, &format!("block {block} of {name} becomes {content:?}"));
+        self.story().event(
+            host,
+            &format!("block {block} of {name} becomes {content:?}"),
+        );
     }
 
     // -- processes

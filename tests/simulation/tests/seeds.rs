@@ -31,7 +31,14 @@ fn threads() -> usize {
 #[test]
 fn no_seed_finds_a_violation() {
     if let Some(seed) = number("CONVOY_SEED") {
-        let outcome = run(seed, &directory(), Options { telling: true, ..Options::default() });
+        let outcome = run(
+            seed,
+            &directory(),
+            Options {
+                telling: true,
+                ..Options::default()
+            },
+        );
         println!("{}", outcome.story.join("\n"));
         assert_eq!(outcome.violations, Vec::<String>::new());
         return;
@@ -68,7 +75,10 @@ fn no_seed_finds_a_violation() {
     for (seed, outcome) in &failed {
         println!("CONVOY_SEED={seed}: {}", outcome.violations.join("; "));
     }
-    assert!(failed.is_empty(), "run one again: CONVOY_SEED=… cargo test -p convoy-simulation");
+    assert!(
+        failed.is_empty(),
+        "run one again: CONVOY_SEED=… cargo test -p convoy-simulation"
+    );
 }
 
 #[test]
