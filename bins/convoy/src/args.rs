@@ -135,6 +135,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<BackupCommand>,
     },
+    /// Tell what disagrees between catalog, pool and devices, and what to do
+    ///
+    /// Asks the daemon; with --root looks at a root directory that no daemon serves. Ends with 0 when all is
+    /// well, with 13 when a daemon would change nothing.
+    Doctor(Doctor),
     /// Print a script that completes commands, flags and names in a shell
     ///
     /// Bash: put `source <(convoy completion bash)` into ~/.bashrc. Zsh: the same with zsh in ~/.zshrc. Fish:
@@ -220,6 +225,25 @@ pub(crate) struct Delete {
     /// Say what would go, and delete nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Look at this root directory, without a daemon
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Put right what can be; whatever was there before is kept
+    #[arg(long, requires = "root")]
+    pub(crate) fix: bool,
+    /// Blank device for repaired metadata, as large as the metadata device [default for a loop-backed pool: a new file]
+    #[arg(long, value_name = "PATH", requires = "fix")]
+    pub(crate) spare: Option<PathBuf>,
+    /// Take the pool as it is, although it lacks what the catalog promises
+    #[arg(long, requires = "fix")]
+    pub(crate) accept_loss: bool,
+    /// Where the pool is if the catalog cannot tell, as the daemon is told: dm.datadev=DEV, dm.metadatadev=DEV
+    #[arg(long, value_name = "KEY=VALUE", requires = "root")]
+    pub(crate) driver_opts: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

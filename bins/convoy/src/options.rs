@@ -1,7 +1,9 @@
 //! From parsed arguments to what shall be done: names by their rule, sizes in bytes, URLs unescaped, and
 //! whatever this driver does not have refused with the reason.
 
-use crate::args::{BackupCommand, Cli, Command, Create, Delete, Layout, Output, SnapshotCommand};
+use crate::args::{
+    BackupCommand, Cli, Command, Create, Delete, Doctor, Layout, Output, SnapshotCommand,
+};
 use crate::failure::Failure;
 use crate::manual;
 use crate::render::{BACKUPS, Chosen, Column, SNAPSHOTS, VOLUMES};
@@ -25,6 +27,9 @@ pub(crate) enum Action {
     #[cfg(feature = "daemon")]
     Daemon(Box<convoyd::Args>),
     Info,
+    Doctor,
+    #[cfg(feature = "daemon")]
+    Checkup(convoyd::Checkup),
     Create(CreateVolume),
     /// Each name, or why it is none: one that is not does not keep the others.
     Delete(Vec<Result<String, Refused>>),
@@ -119,6 +124,18 @@ fn action(cli: Cli) -> Result<Action, Failure> {
             ));
         }
         Command::Info => Action::Info,
+        Command::Doctor(Doctor { root: None, .. }) => Action::Doctor,
+        #[cfg(feature = "daemon")]
+        Command::Doctor(doctor) => Action::Checkup(checkup(doctor)),
+        #[cfg(not(feature = "daemon"))]
+        Command::Doctor(_) => {
+            let hint = "install the convoy that has the daemon";
+            return Err(Failure::new(
+                Kind::Unsupported,
+                "this convoy was built without what looks at a root directory",
+                hint,
+            ));
+        }
         Command::Create(create) => Action::Create(volume(*create)?),
         Command::Delete(delete) if delete.dry_run => Action::PlanDelete(names(&delete)?),
         Command::Delete(delete) => Action::Delete(names(&delete)?),
@@ -160,6 +177,18 @@ fn table<T>(
     }
     let chosen = Chosen::of(all, layout)?;
     Ok(Table { chosen, wanted })
+}
+
+#[cfg(feature = "daemon")]
+fn checkup(doctor: Doctor) -> convoyd::Checkup {
+    convoyd::Checkup {
+        root: doctor.root.unwrap_or_default(),
+        driver_opts: doctor.driver_opts,
+        remedy: doctor.fix.then_some(convoyd::Remedy {
+            spare: doctor.spare,
+            accept_loss: doctor.accept_loss,
+        }),
+    }
 }
 
 fn volume(create: Create) -> Result<CreateVolume, Failure> {

@@ -1,6 +1,7 @@
 //! From answers to text: pure, so that every screen has its golden file.
 
 mod columns;
+mod doctor;
 mod failure;
 mod fitted;
 mod json;
@@ -12,6 +13,7 @@ mod table;
 mod time;
 
 pub(crate) use columns::{Chosen, Column};
+pub(crate) use doctor::{diagnosis, diagnosis_object};
 pub(crate) use failure::{failure_event, failure_object, failure_text};
 pub(crate) use json::document;
 pub(crate) use lists::{BACKUPS, SNAPSHOTS, VOLUMES, held};

@@ -6,7 +6,9 @@ use crate::manual;
 use crate::options::{Action, Refused, Table};
 use crate::progress::{Progress, Show};
 use crate::{render, safe};
-use convoy_api::{Answer, CreatedBackup, CreatedSnapshot, CreatedVolume, Verification, Volume};
+use convoy_api::{
+    Answer, CreatedBackup, CreatedSnapshot, CreatedVolume, Diagnosis, Verification, Volume,
+};
 use convoy_client::Client;
 use convoy_fault::Kind;
 use serde_json::Value;
@@ -90,6 +92,11 @@ fn act(action: Action, global: &Global, terminals: Terminals) -> Result<Outcome,
             convoyd::run(*args).map_err(|error| Failure::of(&error))?;
             Ok(Outcome::default())
         }
+        #[cfg(feature = "daemon")]
+        Action::Checkup(checkup) => {
+            let diagnosis = convoyd::doctor(checkup).map_err(|error| Failure::of(&error))?;
+            Ok(diagnosed(&diagnosis, global.output))
+        }
         other => {
             let session = session(global, terminals)?;
             if global.debug {
@@ -148,6 +155,7 @@ impl Session {
     fn ask(&self, action: Action) -> Result<Outcome, Failure> {
         let client = &self.client;
         Ok(match action {
+            Action::Doctor => diagnosed(&client.doctor()?.result, self.output),
             Action::Info => {
                 let info = client.info()?.result;
                 match self.view {
@@ -229,7 +237,7 @@ impl Session {
             }
             Action::Text(_) | Action::Manual(_) => Outcome::default(),
             #[cfg(feature = "daemon")]
-            Action::Daemon(_) => Outcome::default(),
+            Action::Daemon(_) | Action::Checkup(_) => Outcome::default(),
         })
     }
 
@@ -436,6 +444,22 @@ fn parted<T>(ends: Vec<(String, Result<T, Failure>)>) -> (Vec<T>, Vec<(String, F
         }
     }
     (done, failures)
+}
+
+/// The doctor's answer; what keeps a daemon from working decides the exit status.
+fn diagnosed(diagnosis: &Diagnosis, output: Output) -> Outcome {
+    let stdout = match output {
+        Output::Json => render::document(&render::diagnosis_object(diagnosis)),
+        _ => render::diagnosis(diagnosis),
+    };
+    Outcome {
+        stdout,
+        status: match diagnosis.well {
+            true => 0,
+            false => Kind::PoolUnhealthy.exit_code(),
+        },
+        ..Outcome::default()
+    }
 }
 
 /// Nothing done: the first failure's own status. Some done: partly.

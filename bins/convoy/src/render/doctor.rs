@@ -22,7 +22,10 @@ pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
         text.push_str(&pool_line(pool));
     }
     if let Some(why) = &diagnosis.read_only {
-        text.push_str(&format!("the daemon only looks and changes nothing: {}\n", safe::line(why)));
+        text.push_str(&format!(
+            "the daemon only looks and changes nothing: {}\n",
+            safe::line(why)
+        ));
     }
     for finding in &diagnosis.findings {
         text.push_str(&finding_lines(finding));
@@ -44,7 +47,15 @@ fn holds(holds: Holds) -> String {
         volumes,
         snapshots,
     } = holds;
-    format!("transaction {transaction}, {volumes} volumes, {snapshots} snapshots")
+    let count = |number: u64, noun: &str| match number {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    };
+    format!(
+        "transaction {transaction}, {}, {}",
+        count(volumes, "volume"),
+        count(snapshots, "snapshot")
+    )
 }
 
 fn pool_line(pool: &PoolSeen) -> String {
@@ -119,3 +130,6 @@ pub(crate) fn diagnosis_object(diagnosis: &Diagnosis) -> Value {
         "Fixed": diagnosis.fixed,
     })
 }
+
+#[cfg(test)]
+mod tests;

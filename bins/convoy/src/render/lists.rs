@@ -338,12 +338,16 @@ fn labels(labels: &BTreeMap<String, String>) -> Cell {
 
 fn state(volume: &Volume) -> Cell {
     let tone = match volume.state.as_str() {
+        "ready" if volume.suspect.is_some() => Tone::Warning,
         "ready" => Tone::Plain,
         "broken" => Tone::Alarm,
         _ => Tone::Warning,
     };
     Cell {
-        text: volume.state.clone(),
+        text: match &volume.suspect {
+            Some(_) => format!("{}, to be checked", volume.state),
+            None => volume.state.clone(),
+        },
         tone,
     }
 }

@@ -9,7 +9,7 @@ use super::time::original;
 use crate::failure::Failure;
 use convoy_api::{
     Answer, Backup, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume, Destination, Info,
-    Pool, Snapshot, Snapshots, Verification, Volume, Volumes,
+    Pool, PoolEvent, Snapshot, Snapshots, Verification, Volume, Volumes,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -39,6 +39,9 @@ pub(crate) fn info(info: &Info) -> Value {
             "Host": info.host,
             "Destinations": info.destinations.iter().map(destination).collect::<Vec<_>>(),
             "Recovered": info.recovered,
+            "Alerts": info.pool.alerts,
+            "Events": info.pool.events.iter().map(event).collect::<Vec<_>>(),
+            "ReadOnly": info.read_only,
         }),
     );
     drivers.insert(info.pool.driver.clone(), pool(&info.root, &info.pool));
@@ -50,6 +53,14 @@ fn destination(destination: &Destination) -> Value {
         "Name": destination.name,
         "URL": destination.url,
         "RepositoryUUID": destination.repository,
+    })
+}
+
+fn event(event: &PoolEvent) -> Value {
+    json!({
+        "At": event.at,
+        "Severity": event.severity,
+        "What": event.what,
     })
 }
 
@@ -72,7 +83,9 @@ fn pool(root: &str, pool: &Pool) -> Value {
         ("ThinpoolUsed", pool.data_used.to_string()),
         ("ThinpoolMetadataSize", pool.metadata_total.to_string()),
         ("ThinpoolMetadataUsed", pool.metadata_used.to_string()),
+        ("ThinpoolMetadataReserve", pool.metadata_reserve.to_string()),
         ("ThinpoolMode", pool.mode.clone()),
+        ("ThinpoolNoSpace", pool.no_space.clone().unwrap_or_default()),
         ("ThinpoolNeedsCheck", pool.needs_check.to_string()),
         ("ThinpoolTransactionID", pool.transaction.to_string()),
         (
@@ -108,6 +121,7 @@ pub(crate) fn volume(volume: &Volume) -> Value {
         "Filesystem": volume.filesystem,
         "State": volume.state,
         "Problem": volume.problem,
+        "Suspect": volume.suspect,
         "Created": volume.created,
         "Labels": volume.labels,
         "RestoredFrom": volume.restored_from,

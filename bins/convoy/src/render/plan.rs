@@ -28,7 +28,7 @@ pub(crate) fn doomed_volume(of: &Volume) -> Doomed {
     };
     Doomed {
         line: format!(
-            "volume {} ({}{used}) and {snapshots}",
+            "volume {} ({}{used}) with {snapshots}",
             of.name,
             Bytes(of.size)
         ),

@@ -50,6 +50,12 @@ pub(crate) fn info_table(info: &Info, width: u16, painted: bool) -> String {
             "\n",
         ]);
     }
+    if let Some(why) = &info.read_only {
+        text.extend(["read-only: ", &safe::line(why), "; run convoy doctor\n"]);
+    }
+    for line in &pool.alerts {
+        text.extend(["alert: ", &safe::line(line), "\n"]);
+    }
     for line in &info.recovered {
         text.extend(["recovered: ", &safe::line(line), "\n"]);
     }

@@ -45,6 +45,14 @@ pub(crate) fn info_answer() -> Info {
         data_total: 100 << 30,
         metadata_used: 1 << 20,
         metadata_total: 40 << 20,
+        no_space: Some("queue".into()),
+        metadata_reserve: 16 << 20,
+        alerts: vec!["80 % of the data are in use".into()],
+        events: vec![convoy_api::PoolEvent {
+            at: "2026-11-22T11:00:00Z".parse().unwrap(),
+            severity: "warning".into(),
+            what: "pool convoy-pool: 80 % of its data are in use (80 of 100 blocks)".into(),
+        }],
     };
     Info {
         version: "0.1.0".into(),
@@ -58,6 +66,7 @@ pub(crate) fn info_answer() -> Info {
             repository: Uuid::from_u128(9),
         }],
         recovered: vec!["undid the creation of volume web".into()],
+        read_only: None,
     }
 }
 

@@ -89,7 +89,15 @@ impl Facts {
 
 fn held(book: &Book) -> String {
     let (transaction, volumes, snapshots) = book.holds();
-    format!("transaction {transaction}, {volumes} volumes, {snapshots} snapshots")
+    let count = |number: usize, noun: &str| match number {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    };
+    format!(
+        "transaction {transaction}, {}, {}",
+        count(volumes, "volume"),
+        count(snapshots, "snapshot")
+    )
 }
 
 fn seen((path, copy): &(std::path::PathBuf, Result<Book, catalog::Error>)) -> CopySeen {

@@ -76,3 +76,28 @@ fn damage_is_told_and_nothing_is_made() {
         assert_eq!(error.to_string(), opened.to_string());
     }
 }
+
+#[test]
+fn a_newer_catalog_is_told_by_the_name_of_its_writer() {
+    let fixture = Fixture::new();
+    let path = fixture.path();
+    let Fixture {
+        directory: _kept,
+        catalog,
+    } = fixture;
+    drop(catalog);
+    let future = |min_reader: i64| {
+        let connection = Connection::open(&path).unwrap();
+        let row = "UPDATE meta SET schema = 99, min_reader = ?1, written_by = 'convoy 9'";
+        connection.execute(row, [min_reader]).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+    };
+    future(99);
+    let error = Catalog::read(&path).unwrap_err();
+    assert!(
+        matches!(&error, Error::Newer { written_by, .. } if written_by == "convoy 9"),
+        "{error}"
+    );
+    future(1);
+    assert_eq!(Catalog::read(&path).unwrap().pools().unwrap().len(), 1);
+}
