@@ -149,7 +149,7 @@ fn a_pool_on_devices_is_repaired_into_the_device_that_is_given() {
     for (spare, words) in [
         (None, "--spare DEVICE"),
         (Some(metadata.as_str()), "it is the metadata device itself"),
-        (Some(&small), "it has 4 MiB"),
+        (Some(&small), "it has 4.0 MiB"),
         (Some(&used), "it carries"),
     ] {
         let (_, said) = crate::verbs::refusal(fix(&patient(&world), spare));
