@@ -17,6 +17,8 @@ mod kills;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]
+mod partition;
+#[cfg(test)]
 mod pdata_tools;
 #[cfg(test)]
 mod pool;

@@ -12,7 +12,9 @@ mod machine;
 mod nodes;
 
 use crate::failure::Failure;
+use carried::Carried;
 use clap::Parser;
+use convoy_units::ByteRange;
 use disk::Disk;
 use layout::{Figures, Layout};
 pub(crate) use machine::Host;
@@ -99,34 +101,53 @@ fn announce(out: &mut dyn Write, disk: &Disk, figures: Figures) -> Result<(), Fa
     writeln!(out, "Metadata Device size would be {} bytes", metadata.0)?;
     writeln!(out, "Data Device size would be {} bytes", data.0)?;
     writeln!(out, "Data Device would be {} sectors", sectors.0)?;
-    Ok(())
+    // The figures are an answer of their own, whatever comes of the rest.
+    Ok(out.flush()?)
 }
 
 /// Nothing of anybody's is overwritten: neither what the disk carries as a whole, nor what lies where a partition
 /// would begin, which a lost table may have left there.
 fn require_blank(machine: &impl Machine, disk: &Disk, layout: Layout) -> Result<(), Failure> {
-    let name = disk.path.display();
     if disk.partitioned {
         return Err(already_partitioned(&disk.path));
     }
     match machine.carried(disk, None)? {
         None => {}
-        Some(carried) if carried.is_table => return Err(already_partitioned(&disk.path)),
-        Some(carried) => {
-            let message = format!("{name} carries {}, can't start partition", carried.what);
+        Some(Carried::InUse) => return Err(in_use(&disk.path)),
+        Some(Carried::Table(_)) => return Err(already_partitioned(&disk.path)),
+        Some(Carried::Data(what)) => {
+            let message = format!(
+                "{} carries {what}, can't start partition",
+                disk.path.display()
+            );
             return Err(Failure::told(message, Some(&erase(&disk.path, 0))));
         }
     }
-    for (part, range) in [("data", layout.data), ("metadata", layout.metadata)] {
-        if let Some(carried) = machine.carried(disk, Some(range))? {
-            let (begin, what) = (range.begin, carried.what);
-            let message = format!(
-                "{name} carries {what} at byte {begin}, where the {part} would begin, can't start partition"
-            );
-            return Err(Failure::told(message, Some(&erase(&disk.path, begin))));
-        }
-    }
-    Ok(())
+    require_blank_range(machine, disk, "data", layout.data)?;
+    require_blank_range(machine, disk, "metadata", layout.metadata)
+}
+
+fn require_blank_range(
+    machine: &impl Machine,
+    disk: &Disk,
+    part: &str,
+    range: ByteRange,
+) -> Result<(), Failure> {
+    let what = match machine.carried(disk, Some(range))? {
+        None => return Ok(()),
+        Some(Carried::InUse) => return Err(in_use(&disk.path)),
+        Some(Carried::Table(kind)) => format!("a partition table ({kind})"),
+        Some(Carried::Data(what)) => what,
+    };
+    let message = format!(
+        "{} carries {what} at byte {}, where the {part} would begin, can't start partition",
+        disk.path.display(),
+        range.begin
+    );
+    Err(Failure::told(
+        message,
+        Some(&erase(&disk.path, range.begin)),
+    ))
 }
 
 fn already_partitioned(path: &Path) -> Failure {
@@ -135,6 +156,14 @@ fn already_partitioned(path: &Path) -> Failure {
         path.display()
     );
     Failure::told(message, Some(&erase(path, 0)))
+}
+
+fn in_use(path: &Path) -> Failure {
+    let message = format!(
+        "{} is in use: it is mounted, or another device is made of it, can't start partition",
+        path.display()
+    );
+    Failure::told(message, Some("give another disk"))
 }
 
 fn erase(path: &Path, at: u64) -> String {

@@ -3,29 +3,21 @@
 /// A pool's superblock: its magic number at byte 32, little-endian (`drivers/md/dm-thin-metadata.c`).
 const THIN_MAGIC: u64 = 27_022_010;
 
-/// Something that is there already.
+/// Something that is there already, in words such as `a filesystem (ext4)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Carried {
-    /// In words: `a filesystem (ext4)`.
-    pub(crate) what: String,
-    /// It is a partition table.
-    pub(crate) is_table: bool,
-}
-
-impl Carried {
-    pub(crate) fn other(what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self {
-            what,
-            is_table: false,
-        }
-    }
+pub(crate) enum Carried {
+    /// Somebody has it open for themselves: it is mounted, or another device is made of it.
+    InUse,
+    /// A partition table.
+    Table(String),
+    /// Anything else.
+    Data(String),
 }
 
 /// What the first bytes of a place say by themselves.
 pub(crate) fn in_first_block(block: &[u8]) -> Option<Carried> {
     let found = block.get(32..40) == Some(THIN_MAGIC.to_le_bytes().as_slice());
-    found.then(|| Carried::other("the metadata of a thin pool"))
+    found.then(|| Carried::Data("the metadata of a thin pool".to_owned()))
 }
 
 /// What the lines `KEY=value` of `blkid --output export` stand for. Sizes and what is told of a partition itself
@@ -37,16 +29,19 @@ pub(crate) fn described(export: &str) -> Option<Carried> {
             .find(|(found, _)| *found == key)
             .map(|(_, value)| value)
     };
-    let (what, is_table) = match (value("TYPE"), value("PTTYPE"), value("USAGE")) {
-        (Some(kind), _, Some("filesystem")) => (format!("a filesystem ({kind})"), false),
-        (Some(kind), _, _) => (format!("a signature of type {kind}"), false),
-        (None, Some(kind), _) => (format!("a partition table ({kind})"), true),
-        (None, None, Some(usage)) => (format!("a signature for use as {usage}"), false),
+    let what = match (value("TYPE"), value("PTTYPE"), value("USAGE")) {
+        (Some(kind), _, Some("filesystem")) => format!("a filesystem ({kind})"),
+        (Some(kind), _, _) => format!("a signature of type {kind}"),
+        (None, Some(kind), _) => return Some(Carried::Table(visible(kind))),
+        (None, None, Some(usage)) => format!("a signature for use as {usage}"),
         (None, None, None) => return None,
     };
-    // What lies on a disk must not speak in a terminal.
-    let what = what.chars().filter(|c| !c.is_control()).collect();
-    Some(Carried { what, is_table })
+    Some(Carried::Data(visible(&what)))
+}
+
+/// What lies on a disk must not speak in a terminal.
+fn visible(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -54,9 +49,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(export: &str, what: &str, is_table: bool) {
-        let what = what.to_owned();
-        assert_eq!(described(export), Some(Carried { what, is_table }));
+    fn check(export: &str, what: &str) {
+        assert_eq!(described(export), Some(Carried::Data(what.to_owned())));
     }
 
     #[test]
@@ -64,21 +58,19 @@ mod tests {
         check(
             "DEVNAME=/dev/sdx\nUUID=1\nTYPE=ext4\nUSAGE=filesystem\n",
             "a filesystem (ext4)",
-            false,
         );
         check(
             "TYPE=LVM2_member\nUSAGE=raid\n",
             "a signature of type LVM2_member",
-            false,
         );
-        check("PTUUID=1\nPTTYPE=gpt\n", "a partition table (gpt)", true);
-        check("TYPE=e\u{1b}[2Jvil\n", "a signature of type e[2Jvil", false);
+        check("TYPE=e\u{1b}[2Jvil\n", "a signature of type e[2Jvil");
         // A filesystem with a boot sector that is a table too, as grub's.
         check(
             "TYPE=vfat\nPTTYPE=dos\nUSAGE=filesystem\n",
             "a filesystem (vfat)",
-            false,
         );
+        let table = described("PTUUID=1\nPTTYPE=gpt\n");
+        assert_eq!(table, Some(Carried::Table("gpt".to_owned())));
         assert_eq!(
             described("DEVNAME=/dev/sdx\nMINIMUM_IO_SIZE=512\nPART_ENTRY_SIZE=1\n"),
             None

@@ -55,8 +55,7 @@ impl Machine for Host {
     fn carried(&self, disk: &Disk, range: Option<ByteRange>) -> Result<Option<Carried>, Failure> {
         let file = match exclusively(&disk.path, OpenOptions::new().read(true)) {
             Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
-                let what = "something in use: it is mounted, or another device is made of it";
-                return Ok(Some(Carried::other(what)));
+                return Ok(Some(Carried::InUse));
             }
             file => file.map_err(|error| cannot_read(&disk.path, &error))?,
         };
@@ -167,9 +166,10 @@ fn probe(path: &Path, range: Option<ByteRange>) -> Result<Option<Carried>, Failu
     match output.status.code() {
         Some(0) => Ok(described(&String::from_utf8_lossy(&output.stdout))),
         Some(2) => Ok(None),
-        Some(8) => Ok(Some(Carried::other(
-            "several signatures that contradict each other",
-        ))),
+        Some(8) => {
+            let what = "several signatures that contradict each other";
+            Ok(Some(Carried::Data(what.to_owned())))
+        }
         _ => {
             let message = format!(
                 "blkid cannot tell what {} carries ({}): {}",

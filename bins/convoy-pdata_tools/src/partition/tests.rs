@@ -1,8 +1,7 @@
 //! The original's lines, and what is refused, on a machine that is made up.
 
-use super::carried::Carried;
 use super::*;
-use convoy_units::{ByteRange, Bytes};
+use convoy_units::Bytes;
 use proptest::prelude::*;
 use std::cell::RefCell;
 
@@ -27,10 +26,13 @@ impl Fake {
         }
     }
 
-    fn carrying(at: Option<u64>, what: &str, is_table: bool) -> Self {
-        let what = what.to_owned();
+    fn carrying(at: Option<u64>, what: &str) -> Self {
+        Self::with(at, Carried::Data(what.to_owned()))
+    }
+
+    fn with(at: Option<u64>, carried: Carried) -> Self {
         Self {
-            carries: vec![(at, Carried { what, is_table })],
+            carries: vec![(at, carried)],
             ..Self::blank(107_374_182_400)
         }
     }
@@ -162,7 +164,7 @@ fn refused(disk: &Fake, because: &str) {
 fn a_disk_that_anybody_may_need_is_refused() {
     let partitioned = "/dev/xvdf already partitioned, can't start partition\n";
     refused(
-        &Fake::carrying(None, "a partition table (gpt)", true),
+        &Fake::with(None, Carried::Table("gpt".to_owned())),
         partitioned,
     );
     let known = Fake {
@@ -171,16 +173,20 @@ fn a_disk_that_anybody_may_need_is_refused() {
     };
     refused(&known, partitioned);
     refused(
-        &Fake::carrying(None, "a filesystem (ext4)", false),
+        &Fake::carrying(None, "a filesystem (ext4)"),
         "/dev/xvdf carries a filesystem (ext4), can't start partition\n",
+    );
+    refused(
+        &Fake::with(None, Carried::InUse),
+        "/dev/xvdf is in use: it is mounted, or another device is made of it, can't start",
     );
     // The table was lost, the filesystem that it named was not.
     refused(
-        &Fake::carrying(Some(1 << 20), "a filesystem (xfs)", false),
+        &Fake::carrying(Some(1 << 20), "a filesystem (xfs)"),
         "/dev/xvdf carries a filesystem (xfs) at byte 1048576, where the data would begin, ",
     );
     refused(
-        &Fake::carrying(Some(107_330_142_208), "the metadata of a thin pool", false),
+        &Fake::carrying(Some(107_330_142_208), "the metadata of a thin pool"),
         "/dev/xvdf carries the metadata of a thin pool at byte 107330142208, where the metadata",
     );
 }
