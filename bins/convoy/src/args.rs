@@ -56,8 +56,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_progress: bool,
 
-    /// Colours in tables; auto: on a terminal, unless NO_COLOR is set or TERM is dumb
-    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "WHEN", default_value_t, env = "CONVOY_COLOR", hide_env_values = true, hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        env = "CONVOY_COLOR",
+        hide_env_values = true,
+        hide_possible_values = true,
+        help = "Colours in tables: always, never, or auto: on a terminal, unless NO_COLOR is set or TERM is dumb"
+    )]
     pub(crate) color: When,
 }
 

@@ -52,11 +52,11 @@ fn terminals(color: When) -> Terminals {
         // narrowest in use.
         stdout: stdout.then(|| width.filter(|width| *width >= 20).unwrap_or(80)),
         stderr: io::stderr().is_terminal(),
-        colors: colors(color, stdout, |name| std::env::var_os(name)),
+        colors: colors(color, stdout, std::env::var_os::<&str>),
     }
 }
 
-/// What was asked for; else on a terminal, by the rules of no-color.org: NO_COLOR set to anything but nothing
+/// What was asked for; else on a terminal, by the rules of no-color.org: `NO_COLOR` set to anything but nothing
 /// means none. A dumb terminal shows none either.
 fn colors(
     asked: When,

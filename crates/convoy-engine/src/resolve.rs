@@ -134,13 +134,13 @@ impl Engine {
             .hinting("`convoy snapshot list` shows the snapshots there are")
         };
         let name: &SnapshotName = &reference.snapshot;
-        let snapshot = match self.catalog.snapshot_by_name(name).doing(doing)? {
-            Some(snapshot) => snapshot,
-            None => {
-                let all = self.catalog.snapshots().doing(doing)?;
-                let found = only(name.as_str(), "snapshot", all, |snapshot| snapshot.uuid)?;
-                found.ok_or_else(missing)?
-            }
+        let named = self.catalog.snapshot_by_name(name).doing(doing)?;
+        let snapshot = if let Some(snapshot) = named {
+            snapshot
+        } else {
+            let all = self.catalog.snapshots().doing(doing)?;
+            let found = only(name.as_str(), "snapshot", all, |snapshot| snapshot.uuid)?;
+            found.ok_or_else(missing)?
         };
         let volume = self
             .catalog

@@ -6,6 +6,9 @@ use crate::failure::Failure;
 use convoy_fault::Kind;
 use std::cmp::Ordering;
 
+/// Which of two things stands first.
+pub(super) type Order<T> = fn(&T, &T) -> Ordering;
+
 /// What one column says of a thing.
 pub(crate) struct Column<T> {
     /// What it is called on the command line.
@@ -14,7 +17,7 @@ pub(crate) struct Column<T> {
     /// Shown when nobody chose.
     pub(super) usual: bool,
     pub(super) cell: fn(&T) -> Cell,
-    pub(super) order: fn(&T, &T) -> Ordering,
+    pub(super) order: Order<T>,
 }
 
 /// The columns chosen of all there are, and the one to sort by.
@@ -22,7 +25,8 @@ pub(crate) struct Chosen<T: 'static> {
     columns: Vec<&'static Column<T>>,
     /// Somebody chose them: none is left out for want of room.
     fixed: bool,
-    order: Option<(fn(&T, &T) -> Ordering, bool)>,
+    /// And whether the other way round.
+    order: Option<(Order<T>, bool)>,
 }
 
 impl<T> Chosen<T> {

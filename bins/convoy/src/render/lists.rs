@@ -1,12 +1,11 @@
 //! The columns of each list.
 
-use super::columns::Column;
+use super::columns::{Column, Order};
 use super::fitted::{Cell, Head, Tone, last, name, number, optional};
 use super::time::short;
 use convoy_api::{Backup, Snapshot, Volume};
 use convoy_units::Bytes;
 use jiff::Timestamp;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ const fn usual<T>(
     key: &'static str,
     head: Head,
     cell: fn(&T) -> Cell,
-    order: fn(&T, &T) -> Ordering,
+    order: Order<T>,
 ) -> Column<T> {
     Column {
         key,
@@ -31,7 +30,7 @@ const fn extra<T>(
     key: &'static str,
     head: Head,
     cell: fn(&T) -> Cell,
-    order: fn(&T, &T) -> Ordering,
+    order: Order<T>,
 ) -> Column<T> {
     Column {
         key,

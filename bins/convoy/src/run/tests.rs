@@ -514,11 +514,12 @@ fn transcripts_are_the_promised_ones() {
     for (line, replies) in lines {
         for (who, terminals) in [("script", PIPE), ("person", PERSON)] {
             let outcome = command(&line, terminals, replies.clone());
-            text.push_str(&format!("{who}$ convoy {line}\n{}", outcome.stdout));
+            let status = outcome.status.to_string();
+            text.extend([who, "$ convoy ", &line, "\n", &outcome.stdout]);
             if !outcome.stderr.is_empty() {
-                text.push_str(&format!("-- stderr --\n{}", outcome.stderr));
+                text.extend(["-- stderr --\n", &outcome.stderr]);
             }
-            text.push_str(&format!("-- exit {} --\n\n", outcome.status));
+            text.extend(["-- exit ", &status, " --\n\n"]);
         }
     }
     golden("transcripts.txt", &text);
