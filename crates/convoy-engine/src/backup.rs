@@ -17,6 +17,7 @@ use convoy_repository::{
     BackupFacts, BackupRecord, PoolFacts, Repository, SnapshotFacts, VolumeRecord,
 };
 use convoy_units::Bytes;
+use std::sync::PoisonError;
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -118,17 +119,11 @@ impl Engine {
         {
             changes.push(pin(&base.snapshot, "a backup is being compared with it"));
         }
+        let pins = Pins::new(self, op.id);
         self.catalog
             .apply(&changes)
             .doing(|| format!("pinning snapshot {}", snapshot.name))?;
-        Ok((
-            snapshot,
-            base,
-            Pins {
-                engine: self,
-                op: op.id,
-            },
-        ))
+        Ok((snapshot, base, pins))
     }
 
     /// The latest live backup of this very volume (by identity, never by name) from this pool, whose
@@ -371,9 +366,21 @@ struct Pins<'a> {
     op: Uuid,
 }
 
+impl<'a> Pins<'a> {
+    fn new(engine: &'a Engine, op: Uuid) -> Self {
+        let mut pinning = engine.pinning.lock().unwrap_or_else(PoisonError::into_inner);
+        pinning.insert(op);
+        Self { engine, op }
+    }
+}
+
 impl Drop for Pins<'_> {
     fn drop(&mut self) {
-        // A pin left behind is removed at the next opening; until then it only forbids a deletion.
+        let pinning = self.engine.pinning.lock();
+        pinning
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.op);
+        // A pin left behind is removed at the next opening; or by who deletes the snapshot.
         if let Err(error) = self
             .engine
             .catalog

@@ -16,7 +16,7 @@ use crate::seams::Seams;
 use crate::{pool, recovery};
 use convoy_catalog::{Catalog, SnapshotState, VolumeState};
 use convoy_thinpool::{Pool, PoolStatus};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct Engine {
     pub(crate) volumes: Claims,
     /// Held by backups, by volume: the next one then finds the last one's result to build on.
     pub(crate) backups: Claims,
+    /// Operations that pin snapshots, and run: a pin of any other is a leftover.
+    pub(crate) pinning: Mutex<BTreeSet<Uuid>>,
     /// Volumes whose device could not be brought up, and why.
     pub(crate) broken: Mutex<BTreeMap<Uuid, String>>,
     /// Volumes that are being flushed.
@@ -102,6 +104,7 @@ impl Engine {
             transactions: Mutex::default(),
             volumes: Claims::default(),
             backups: Claims::default(),
+            pinning: Mutex::default(),
             broken: Mutex::default(),
             flushes: Flushes::default(),
             health: Health::default(),

@@ -110,6 +110,7 @@ fn look(config: &Config, seams: Seams, error: Error) -> Result<Engine, Error> {
         transactions: Mutex::default(),
         volumes: Claims::default(),
         backups: Claims::default(),
+        pinning: Mutex::default(),
         broken: Mutex::default(),
         flushes: Flushes::default(),
         health: Health::default(),

@@ -13,6 +13,7 @@ use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
 use convoy_thinpool::{ThinDevice, ThinSpec};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use uuid::Uuid;
 
 impl Engine {
@@ -192,16 +193,26 @@ impl Engine {
         self.delete_device(snapshot.dev_id, "delete a snapshot", op)
     }
 
-    /// Refuses to take away a snapshot that a running backup reads or compares with.
+    /// Refuses to take away a snapshot that a running backup reads or compares with. What a backup could not unpin
+    /// is unpinned.
     pub(crate) fn refuse_pinned(&self, snapshot: &catalog::Snapshot) -> Result<(), Error> {
         let pins = self.catalog.pins().doing(|| "reading pins")?;
-        match pins.into_iter().find(|pin| pin.snapshot == snapshot.uuid) {
-            Some(pin) => {
+        for pin in pins.into_iter().filter(|pin| pin.snapshot == snapshot.uuid) {
+            if self.is_pinning(pin.op) {
                 let what = format!("snapshot {} is in use: {}", snapshot.name, pin.why);
-                Err(Error::new(Kind::Busy, what).hinting("try again when that is done"))
+                return Err(Error::new(Kind::Busy, what).hinting("try again when that is done"));
             }
-            None => Ok(()),
+            self.catalog
+                .apply(&[Change::RemovePins { op: pin.op }])
+                .doing(|| format!("removing a leftover pin of snapshot {}", snapshot.name))?;
         }
+        Ok(())
+    }
+
+    /// Whether the operation that pinned something runs still.
+    fn is_pinning(&self, op: Uuid) -> bool {
+        let pinning = self.pinning.lock().unwrap_or_else(PoisonError::into_inner);
+        pinning.contains(&op)
     }
 
     /// Brings a snapshot's device up, read-only.
