@@ -195,7 +195,7 @@ impl World {
                 .iter()
                 .flat_map(|content| content.bytes())
                 .collect();
-            if device.content() != wanted {
+            if device.content() != wanted.concat() {
                 self.violation(format!("{url} holds something else than its snapshot"));
             }
         }

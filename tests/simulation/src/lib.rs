@@ -68,7 +68,7 @@ pub fn run(seed: u64, directory: &Path, options: Options) -> Outcome {
     for host in 0..hosts {
         world.restart(host);
     }
-    let verbs = 8 + world.random().below(16);
+    let verbs = 6 + world.random().below(12);
     verbs::play(&world, verbs);
     if world.story().violations.is_empty() {
         world.finish();

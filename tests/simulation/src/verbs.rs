@@ -119,9 +119,8 @@ impl World {
         let rarer = if top { 1 } else { 4 };
         for event in Event::ALL {
             let (one_in, within) = match event {
-                Event::Kill => (7 * rarer, 44),
-                Event::PowerCut => (7 * rarer, 44),
-                Event::Fail => (8 * rarer, 30),
+                Event::Kill | Event::PowerCut => (11 * rarer, 40),
+                Event::Fail => (10 * rarer, 30),
                 Event::Interleave => (2 * rarer, 36),
                 Event::Write => (2, 30),
                 Event::Commit => (6, 30),
@@ -163,6 +162,8 @@ impl World {
         }
         if other != host {
             self.plan(other, false);
+        } else if self.random().one_in(3) && self.delete_what_is_read(host) {
+            return;
         }
         self.step(other, &busy, &backing_up);
         if other != host {
@@ -170,8 +171,38 @@ impl World {
         }
     }
 
-    /// One verb by chance, of none of the volumes that are busy.
+    /// Somebody deletes the very snapshot that is being backed up.
+    fn delete_what_is_read(&self, host: usize) -> bool {
+        let frames = self.frames();
+        let mut own = frames.iter().rev().filter(|frame| frame.host == host);
+        let Some(frame) = own.next().filter(|frame| frame.backup).cloned() else {
+            return false;
+        };
+        drop(frames);
+        let expected = self.host(host).expected();
+        let known = frame.taking.as_ref().and_then(|name| expected.snapshots.get(name));
+        let there = known.is_some_and(|snapshot| snapshot.known == Known::There);
+        drop(expected);
+        if there && let Some(name) = frame.taking {
+            self.delete_this_snapshot(host, &name, &frame.volume);
+        }
+        there
+    }
+
+    /// Something by chance, with none of the volumes that are busy; tried a few times, since there may be nothing to
+    /// do it with.
     pub(crate) fn step(&self, host: usize, busy: &[String], backing_up: &[String]) {
+        let verbs = || self.story().counts.get("verbs").copied();
+        let before = verbs();
+        for _ in 0..4 {
+            self.try_step(host, busy, backing_up);
+            if verbs() != before {
+                return;
+            }
+        }
+    }
+
+    fn try_step(&self, host: usize, busy: &[String], backing_up: &[String]) {
         let choice = self.random().below(20);
         let free = |name: &String| !busy.contains(name);
         match choice {
@@ -341,22 +372,20 @@ impl World {
             return;
         };
         let what = format!("delete {name}");
-        let (mounted, pinned) = {
-            let mut expected = self.host(host).expected();
-            let volume = expected.volumes.get_mut(&name);
-            let mounted = volume.is_some_and(|volume| {
-                volume.known = Known::Unknown;
-                volume.mounted != Some(false)
-            });
-            let pinned = self.is_pinned(host, &name);
-            (mounted, pinned)
+        let pinned = self.is_pinned(host, &name);
+        let mut expected = self.host(host).expected();
+        let Some(volume) = expected.volumes.get_mut(&name) else {
+            return;
         };
+        volume.known = Known::Unknown;
+        let mounted = volume.mounted;
+        drop(expected);
         let answer = self.run(frame(host, &name), &what, |engine| {
             engine.delete_volume(&volume_name(&name), &Operation::silent())
         });
         match &answer.outcome {
             Outcome::Done(()) => {
-                if mounted && !answer.disturbed {
+                if mounted == Some(true) {
                     self.violation(format!("{what} worked although it is mounted"));
                 }
                 if pinned {
@@ -369,7 +398,7 @@ impl World {
                     .retain(|_, snapshot| snapshot.volume != name);
             }
             Outcome::Refused(error) if error.kind() == Kind::Busy && !answer.disturbed => {
-                if !mounted && !pinned {
+                if mounted == Some(false) && !pinned {
                     let error = convoy_fault::chain(error);
                     self.violation(format!("{what} was refused: {error}"));
                 }
@@ -441,32 +470,35 @@ impl World {
     }
 
     fn delete_snapshot(&self, host: usize, free: &dyn Fn(&String) -> bool) {
-        let Some((name, volume)) = self.a_snapshot(host, free) else {
-            return;
-        };
+        if let Some((name, volume)) = self.a_snapshot(host, free) {
+            self.delete_this_snapshot(host, &name, &volume);
+        }
+    }
+
+    fn delete_this_snapshot(&self, host: usize, name: &str, volume: &str) {
         let mut expected = self.host(host).expected();
-        if let Some(snapshot) = expected.snapshots.get_mut(&name) {
+        if let Some(snapshot) = expected.snapshots.get_mut(name) {
             snapshot.known = Known::Unknown;
         }
         drop(expected);
-        let pinned = self.is_pinned(host, &volume);
+        let pinned = self.is_pinned(host, volume);
         let read = self.frames().iter().any(|frame| {
-            frame.host == host && frame.pinned && frame.taking.as_ref() == Some(&name)
+            frame.host == host && frame.pinned && frame.taking.as_deref() == Some(name)
         });
         let what = format!("delete snapshot {name}");
-        let answer = self.run(frame(host, &volume), &what, |engine| {
-            engine.delete_snapshot(&snapshot_ref(&name), &Operation::silent())
+        let answer = self.run(frame(host, volume), &what, |engine| {
+            engine.delete_snapshot(&snapshot_ref(name), &Operation::silent())
         });
         let mut expected = self.host(host).expected();
         match &answer.outcome {
             Outcome::Done(()) => {
-                expected.snapshots.remove(&name);
+                expected.snapshots.remove(name);
                 if read {
                     self.violation(format!("{what} worked although a backup reads it"));
                 }
             }
             Outcome::Refused(error) if error.kind() == Kind::Busy && pinned => {
-                if let Some(snapshot) = expected.snapshots.get_mut(&name) {
+                if let Some(snapshot) = expected.snapshots.get_mut(name) {
                     snapshot.known = Known::There;
                 }
             }
@@ -600,6 +632,9 @@ pub(crate) fn play(world: &Arc<World>, verbs: u64) {
         world.plan(host, true);
         world.step(host, &[], &[]);
         world.host(host).plan().clear();
+        if !world.is_dead(host) && world.random().one_in(14) {
+            world.cut_power(host);
+        }
         world.restart_the_dead();
         if !world.story().violations.is_empty() {
             return;

@@ -188,7 +188,8 @@ impl World {
         match (point.step.as_str(), point.done) {
             ("catalog.intent", true) => state.watch().intent = true,
             ("catalog.complete" | "catalog.abandon", true) => state.watch().intent = false,
-            ("catalog.put-pin", true) => self.pinned(host, true),
+            // Pinned before the metadata is read.
+            ("dm.reserve_metadata_snap", false) => self.pinned(host, true),
             ("catalog.remove-pins", false) => self.pinned(host, false),
             ("dm.create_snap", true) => self.taken(host),
             _ => (),
@@ -198,7 +199,7 @@ impl World {
     fn pinned(&self, host: usize, pinned: bool) {
         let mut frames = self.frames();
         let mut own = frames.iter_mut().rev().filter(|frame| frame.host == host);
-        if let Some(frame) = own.next() {
+        if let Some(frame) = own.next().filter(|frame| frame.backup) {
             frame.pinned = pinned;
         }
     }
