@@ -10,7 +10,7 @@
 mod apply;
 mod compare;
 mod facts;
-mod filesystem;
+pub(crate) mod filesystem;
 mod finding;
 mod plan;
 mod spare;

@@ -4,12 +4,14 @@
 //! Each step may be killed and done again. A volume that fails one is reported as broken, and the others
 //! go on.
 
+use crate::doctor::filesystem::{self, HEAD};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Mistake;
 use crate::operation::Operation;
 use crate::transaction::Settled;
 use convoy_catalog::{Catalog, Change, SnapshotState, Volume, VolumeState};
+use convoy_fault::Kind;
 use convoy_thinpool::Control;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -141,8 +143,8 @@ fn finish_half_done(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error
             }
             VolumeState::Restoring => "undid the interrupted restore to volume",
         };
-        match engine
-            .unmount_all(&volume)
+        match refuse_used(engine, &volume)
+            .and_then(|()| engine.unmount_all(&volume))
             .and_then(|()| engine.destroy(&volume, &op))
         {
             Ok(()) => said.push(format!("{story} {}", volume.name)),
@@ -170,6 +172,33 @@ fn finish_half_done(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// A volume that was never acknowledged was never mounted. One that is called half made and was mounted is
+/// somebody's: the catalog was put back from an older copy, at the pool's own transaction id.
+fn refuse_used(engine: &Engine, volume: &Volume) -> Result<(), Error> {
+    if volume.state != VolumeState::Formatting {
+        return Ok(());
+    }
+    let doing = || format!("looking at what is on volume {}", volume.name);
+    let device = engine.activate(volume)?;
+    let mut head = [0; HEAD];
+    engine
+        .machine
+        .reader(&device.node)
+        .doing(doing)?
+        .read_at(0, &mut head)
+        .doing(doing)?;
+    let used = filesystem::parse(&head).is_some_and(|filesystem| filesystem.was_mounted);
+    if !used {
+        return Ok(());
+    }
+    let what = format!(
+        "volume {} is half made by the catalog, but its filesystem was mounted: the catalog is an older copy, and the volume is not deleted",
+        volume.name
+    );
+    Err(Error::new(Kind::PoolUnhealthy, what)
+        .hinting("put the newer catalog back, or run convoy doctor"))
 }
 
 fn bring_up_volumes(engine: &Engine) -> Result<(), Error> {

@@ -125,3 +125,35 @@ fn an_older_catalog_is_refused_and_takes_from_the_pool_what_it_lacks() {
     );
     engine.stop().unwrap();
 }
+
+/// A copy of the catalog that was taken while a volume was being made, put back a year later at the very same
+/// transaction id: an engine that believed it would delete the volume with everything on it.
+#[test]
+fn a_volume_in_use_that_an_older_catalog_calls_half_made_is_not_deleted() {
+    let (world, engine) = World::opened("half-made");
+    let made = volume(&engine, "v", crate::verbs::SIZE);
+    let target = crate::verbs::mount(&engine, "v");
+    fs::write(target.join("file"), "a year's work").unwrap();
+    unmount(&engine, "v");
+    engine.stop().unwrap();
+    let rewrite = |state| {
+        let catalog = world.catalog();
+        let volume = catalog.volume(made.uuid).unwrap().unwrap();
+        let volume = convoy_catalog::Volume { state, ..volume };
+        let change = convoy_catalog::Change::PutVolume(volume);
+        catalog.apply(&[change]).unwrap();
+    };
+    rewrite(convoy_catalog::VolumeState::Formatting);
+    for _ in 0..2 {
+        let engine = world.open(&[]);
+        assert_eq!(crate::verbs::thin_ids(&engine), [made.dev_id.to_string()]);
+        let info = engine.volume(&crate::verbs::name("v")).unwrap();
+        let problem = info.problem.unwrap();
+        assert!(problem.contains("older copy"), "{problem}");
+        engine.stop().unwrap();
+    }
+    rewrite(convoy_catalog::VolumeState::Ready);
+    let engine = world.open(&[]);
+    holds(&engine, "v", "a year's work");
+    engine.stop().unwrap();
+}

@@ -7,23 +7,25 @@ use convoy_units::Bytes;
 use uuid::Uuid;
 
 /// How much of a device is looked at.
-pub(super) const HEAD: usize = 4096;
+pub(crate) const HEAD: usize = 4096;
 
 /// A filesystem by its superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Filesystem {
+pub(crate) struct Filesystem {
     /// Volumes that we format bear their own UUID as their filesystem's.
-    pub(super) uuid: Uuid,
+    pub(crate) uuid: Uuid,
     /// `ext4` or `xfs`.
     pub(super) kind: &'static str,
     /// Empty if it has none, or one that is not text.
     pub(super) label: String,
     /// How much of the device it takes.
     pub(super) size: Bytes,
+    /// Whether it was mounted for writing since it was made. xfs does not tell.
+    pub(crate) was_mounted: bool,
 }
 
 /// The filesystem that begins so, if it is one of ours.
-pub(super) fn parse(head: &[u8; HEAD]) -> Option<Filesystem> {
+pub(crate) fn parse(head: &[u8; HEAD]) -> Option<Filesystem> {
     ext4(head).or_else(|| xfs(head))
 }
 
@@ -45,6 +47,8 @@ fn ext4(head: &[u8; HEAD]) -> Option<Filesystem> {
         kind: "ext4",
         label: label(&field::<16>(head, SUPER + 0x78)?),
         size: Bytes(blocks.checked_mul(block)?),
+        // The time of the last mount: mkfs leaves it zero.
+        was_mounted: le(0x2c)? != 0,
     })
 }
 
@@ -59,6 +63,7 @@ fn xfs(head: &[u8; HEAD]) -> Option<Filesystem> {
         kind: "xfs",
         label: label(&field::<12>(head, 108)?),
         size: Bytes(blocks.checked_mul(block)?),
+        was_mounted: false,
     })
 }
 
@@ -98,6 +103,9 @@ mod tests {
         assert_eq!((found.kind, found.label.as_str()), ("ext4", "web"));
         assert_eq!(found.uuid, Uuid::from_bytes([7; 16]));
         assert_eq!(found.size, Bytes(((1 << 32) + 16384) * 4096));
+        assert!(!found.was_mounted);
+        head[1024 + 0x2c] = 1;
+        assert!(parse(&head).unwrap().was_mounted);
 
         let mut head = [0; HEAD];
         head[..4].copy_from_slice(b"XFSB");
