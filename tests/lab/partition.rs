@@ -6,6 +6,7 @@ use crate::world::World;
 use convoy_tests::command::{Ran, run, tool, word};
 use convoy_tests::disk::digest;
 use convoy_tests::programs;
+use convoy_units::Bytes;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
@@ -215,6 +216,19 @@ fn a_disk_that_carries_anything_is_left_as_it_is() {
     tool("mount", &["-o", "ro", &disk, word(&place)]);
     refused(&world, &disk, "is in use");
     tool("umount", &[word(&place)]);
+}
+
+/// A table that the kernel does not look at was written first, and complained of then.
+#[test]
+fn a_disk_that_shows_no_partitions_gets_none() {
+    let world = World::new("partition");
+    let disk = world.disk("disk", Bytes(SMALL));
+    let before = digest(Path::new(&disk));
+    let ran = helper(&world, &["--write-to-disk", "-m", "1000", &disk]);
+    assert_eq!(ran.expect_code(1), figures(&disk, SMALL).trim_end());
+    let because = format!("the kernel shows no partitions on {disk}, ");
+    assert!(ran.stderr.starts_with(&because), "{}", ran.stderr);
+    assert_eq!(digest(Path::new(&disk)), before);
 }
 
 /// Writes nothing, and says why.

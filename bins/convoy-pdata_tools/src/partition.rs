@@ -67,6 +67,9 @@ pub(crate) fn run(
     let figures = Figures::of(disk.size, arguments.max_thins);
     announce(out, &disk, figures)?;
     let layout = Layout::of(disk.size, figures)?;
+    if !disk.partitionable {
+        return Err(no_partitions(&disk.path));
+    }
     require_blank(machine, &disk, layout)?;
     if !arguments.write_to_disk {
         // Nobody at stderr changes nothing of the answer.
@@ -156,6 +159,15 @@ fn already_partitioned(path: &Path) -> Failure {
         path.display()
     );
     Failure::told(message, Some(&erase(path, 0)))
+}
+
+fn no_partitions(path: &Path) -> Failure {
+    let message = format!(
+        "the kernel shows no partitions on {}, can't start partition",
+        path.display()
+    );
+    let hint = "a loop device shows them when attached with losetup --partscan; give two volumes of LVM to the daemon as they are";
+    Failure::told(message, Some(hint))
 }
 
 fn in_use(path: &Path) -> Failure {

@@ -19,6 +19,8 @@ pub(crate) struct Disk {
     pub(crate) sector: u64,
     /// The kernel knows partitions on it.
     pub(crate) partitioned: bool,
+    /// The kernel would show partitions on it: not on a loop device without `--partscan`, nor on device mapper's.
+    pub(crate) partitionable: bool,
     /// Its folder in sysfs (Documentation/ABI/stable/sysfs-block).
     pub(crate) sysfs: PathBuf,
 }
@@ -54,8 +56,16 @@ pub(crate) fn look(path: &Path) -> Result<Disk, Failure> {
         size: Bytes(size),
         sector: sector.trim().parse().unwrap_or(512),
         partitioned: !parts(&sysfs).map_err(read)?.is_empty(),
+        partitionable: shows_partitions(&sysfs),
         sysfs,
     })
+}
+
+/// Not on device mapper's devices ever, and on a loop device when it was attached so (Documentation/ABI/testing:
+/// sysfs-block-dm, sysfs-block-loop).
+fn shows_partitions(sysfs: &Path) -> bool {
+    let unscanned = fs::read_to_string(sysfs.join("loop/partscan"));
+    !sysfs.join("dm").exists() && !unscanned.is_ok_and(|text| text.trim() == "0")
 }
 
 /// That a disk cannot be looked at, and never "nothing found".
@@ -117,6 +127,21 @@ mod tests {
             .map(|part| (part.number, part.name.as_str(), part.size.0))
             .collect();
         assert_eq!(named, [(1, "sdb1", 2 << 20), (2, "sdb2", 4096)]);
+    }
+
+    #[test]
+    fn device_mapper_and_some_loop_devices_show_no_partitions() {
+        let folder = tempfile::tempdir().unwrap();
+        let looped = folder.path().join("loop");
+        fs::create_dir(&looped).unwrap();
+        for (text, shows) in [("1\n", true), ("0\n", false)] {
+            fs::write(looped.join("partscan"), text).unwrap();
+            assert_eq!(shows_partitions(folder.path()), shows);
+        }
+        fs::remove_dir_all(looped).unwrap();
+        assert!(shows_partitions(folder.path()));
+        fs::create_dir(folder.path().join("dm")).unwrap();
+        assert!(!shows_partitions(folder.path()));
     }
 
     #[test]

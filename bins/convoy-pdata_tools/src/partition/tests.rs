@@ -10,6 +10,7 @@ struct Fake {
     size: u64,
     sector: u64,
     partitioned: bool,
+    partitionable: bool,
     /// By where it begins.
     carries: Vec<(Option<u64>, Carried)>,
     done: RefCell<Vec<String>>,
@@ -21,6 +22,7 @@ impl Fake {
             size,
             sector: 512,
             partitioned: false,
+            partitionable: true,
             carries: Vec::new(),
             done: RefCell::default(),
         }
@@ -49,6 +51,7 @@ impl Machine for Fake {
             size: Bytes(self.size),
             sector: self.sector,
             partitioned: self.partitioned,
+            partitionable: self.partitionable,
             sysfs: PathBuf::new(),
         })
     }
@@ -189,6 +192,18 @@ fn a_disk_that_anybody_may_need_is_refused() {
         &Fake::carrying(Some(107_330_142_208), "the metadata of a thin pool"),
         "/dev/xvdf carries the metadata of a thin pool at byte 107330142208, where the metadata",
     );
+}
+
+#[test]
+fn a_disk_that_shows_no_partitions_is_refused_before_it_gets_any() {
+    let disk = Fake {
+        partitionable: false,
+        ..Fake::blank(107_374_182_400)
+    };
+    let (said, failure) = ran(&disk, "--write-to-disk /dev/xvdf");
+    assert_eq!(said, FIGURES);
+    assert!(failure.unwrap().contains("losetup --partscan"));
+    assert!(disk.done.borrow().is_empty());
 }
 
 #[test]
