@@ -17,10 +17,9 @@ use crate::space::Reserve;
 use convoy_thinpool::{Mode, PoolStatus, PoolUsage};
 use convoy_units::Bytes;
 use jiff::Timestamp;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// From one look to the next.
 const CALM: Duration = Duration::from_secs(1);
@@ -57,8 +56,6 @@ pub(crate) struct Health {
 struct State {
     watcher: Watcher,
     events: VecDeque<PoolEvent>,
-    /// Volumes recorded as suspect since the trouble began.
-    flagged: BTreeSet<Uuid>,
     /// The last vain attempt to give the pool more metadata.
     tried: Option<Instant>,
 }
@@ -115,7 +112,9 @@ impl Engine {
         let Some(usage) = status.usage() else {
             return CALM;
         };
-        self.widen(&status, usage);
+        if is_at(usage, MORE_AT) {
+            self.widen();
+        }
         if is_at(usage, WATCHED) { TIGHT } else { CALM }
     }
 
@@ -125,19 +124,23 @@ impl Engine {
     }
 
     /// Gives metadata that gets tight more, if there is more: also when it ran out, which nothing else cures.
-    fn widen(&self, status: &PoolStatus, usage: &PoolUsage) {
-        let ran_out = usage.mode == Mode::ReadOnly && is_at(usage, 100);
-        if !is_at(usage, MORE_AT) || status.needs_check() {
+    pub(crate) fn widen(&self) {
+        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: whoever held it may have done what was to be done.
+        let Ok(PoolStatus::Working(usage)) = self.pool.status() else {
             return;
-        }
-        if !status.takes_messages() && !ran_out {
+        };
+        let ran_out = is_at(&usage, 100);
+        if !is_at(&usage, MORE_AT)
+            || usage.needs_check
+            || (usage.mode == Mode::ReadOnly && !ran_out)
+        {
             return;
         }
         let tried = self.health.state().tried;
         if tried.is_some_and(|tried| tried.elapsed() < PAUSE) {
             return;
         }
-        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let grown = self.drop_reserve();
         *self.health.reserve() = self.take_reserve();
         let mut state = self.health.state();

@@ -85,6 +85,11 @@ pub trait Machine: Send + Sync {
         at: &Path,
     ) -> Result<Checked, convoy_mount::Error>;
 
+    /// The numbers of devices whose mounted filesystem has counted errors since its last check.
+    fn filesystems_with_errors(&self) -> Vec<(u32, u32)> {
+        Vec::new()
+    }
+
     /// The mount table.
     fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error>;
 
@@ -189,6 +194,10 @@ impl Machine for Host {
         at: &Path,
     ) -> Result<Checked, convoy_mount::Error> {
         convoy_mount::check_thoroughly(device, filesystem, at)
+    }
+
+    fn filesystems_with_errors(&self) -> Vec<(u32, u32)> {
+        convoy_mount::ext4_with_errors()
     }
 
     fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error> {

@@ -15,7 +15,7 @@ pub(crate) use reserve::Reserve;
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
-use convoy_fault::Kind;
+use convoy_fault::{Fault, Kind};
 use convoy_thinpool::{Mode, Pool, PoolStatus, PoolUsage};
 use convoy_units::{Bytes, DataBlockSize};
 
@@ -113,9 +113,15 @@ pub(crate) fn refuse_unhealthy(
 }
 
 impl Engine {
-    /// [`refuse_full`] of this engine's pool.
+    /// [`refuse_full`] of this engine's pool, whose reserve is given to it before it refuses anybody.
     pub(crate) fn refuse_full(&self, doing: impl Fn() -> String) -> Result<(), Error> {
-        refuse_full(&self.pool, doing)
+        match refuse_full(&self.pool, &doing) {
+            Err(error) if error.kind() == Kind::PoolFull => {
+                self.widen();
+                refuse_full(&self.pool, doing)
+            }
+            checked => checked,
+        }
     }
 
     /// [`refuse_unhealthy`] of this engine's pool.

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod errors;
 mod filesystem;
 mod holders;
 mod make;
@@ -15,6 +16,7 @@ mod tool;
 
 pub use check::{Checked, check_filesystem, check_thoroughly};
 pub use error::Error;
+pub use errors::ext4_with_errors;
 pub use filesystem::{Filesystem, UnknownFilesystem};
 pub use holders::{Holder, holders};
 pub use make::{MakeOptions, make_filesystem};

@@ -13,28 +13,34 @@ use std::path::Path;
 use uuid::Uuid;
 
 impl Engine {
-    /// Records which volumes the pool's condition makes suspect. What cannot be recorded now (the state
-    /// directory may be full, too) is at the next look, for as long as the condition lasts.
+    /// Records which volumes are suspect: by the pool's condition, and by what their filesystems met. What cannot
+    /// be recorded now (the state directory may be full, too) is at the next look, for as long as the cause
+    /// lasts.
     pub(super) fn suspect_volumes(&self, condition: Condition) {
-        let Some(why) = condition.loses_writes() else {
-            if condition == Condition::Well {
-                self.health.state().flagged.clear();
+        let mut causes = Vec::new();
+        if let Some(why) = condition.loses_writes() {
+            causes.push((self.affected(condition), why));
+        }
+        causes.push((self.with_errors(), "its filesystem met errors"));
+        for (volumes, why) in causes {
+            let recorded = volumes.and_then(|volumes| self.suspect(volumes, why));
+            if let Err(error) = recorded {
+                let error = convoy_fault::chain(&error);
+                tracing::error!("which volumes may have lost writes is not recorded yet: {error}");
             }
-            return;
-        };
-        if let Err(error) = self.try_suspect(condition, why) {
-            let error = convoy_fault::chain(&error);
-            tracing::error!("which volumes may have lost writes is not recorded yet: {error}");
         }
     }
 
-    fn try_suspect(&self, condition: Condition, why: &str) -> Result<(), Error> {
-        let volumes = self.affected(condition)?;
-        let new: Vec<Volume> = {
-            let state = self.health.state();
-            let is_new = |volume: &Volume| !state.flagged.contains(&volume.uuid);
-            volumes.into_iter().filter(is_new).collect()
-        };
+    fn suspect(&self, volumes: Vec<Volume>, why: &str) -> Result<(), Error> {
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let known = self.catalog.suspects().doing(|| "reading suspects")?;
+        let known: BTreeSet<Uuid> = known.into_iter().map(|suspect| suspect.volume).collect();
+        let new: Vec<Volume> = volumes
+            .into_iter()
+            .filter(|volume| !known.contains(&volume.uuid))
+            .collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -51,14 +57,34 @@ impl Engine {
             .apply(&changes)
             .doing(|| "recording suspect volumes")?;
         let names: Vec<&str> = new.iter().map(|volume| volume.name.as_str()).collect();
-        let what = format!(
-            "to be checked before they are mounted again, since {why}: {}",
-            names.join(", ")
-        );
-        let mut state = self.health.state();
-        state.flagged.extend(new.iter().map(|volume| volume.uuid));
-        state.note(Severity::Error, what);
+        let names = names.join(", ");
+        let what = format!("to be checked before they are mounted again: {names}; {why}");
+        self.health.state().note(Severity::Error, what);
         Ok(())
+    }
+
+    /// Volumes whose ext4 has counted errors since it was last checked: most often writes of its own metadata
+    /// that the disks below refused while the pool was well. (xfs shuts itself down, and its log tells at the
+    /// next mount.) Lost data of files is nobody's to count.
+    fn with_errors(&self) -> Result<Vec<Volume>, Error> {
+        let minors = self.machine.filesystems_with_errors();
+        if minors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let devices = self
+            .pool
+            .own_devices()
+            .doing(|| "listing the pool's devices")?;
+        let met: BTreeSet<Uuid> = devices
+            .into_iter()
+            .filter(|device| minors.contains(&(device.number.major, device.number.minor)))
+            .map(|device| device.uuid)
+            .collect();
+        let volumes = self.catalog.volumes().doing(|| "reading volumes")?;
+        Ok(volumes
+            .into_iter()
+            .filter(|volume| met.contains(&volume.uuid))
+            .collect())
     }
 
     /// Whose writes a condition may have cost. Refused writes hit those that are in use; lost metadata is
@@ -90,7 +116,7 @@ impl Engine {
             .doing(|| "reading what volumes are suspected of")
     }
 
-    /// Checks a suspect volume's filesystem, and clears the volume if that ends well. For just before a mount:
+    /// Checks a suspect volume's filesystem (`None`: it is no suspect), and clears the volume if that ends well. For just before a mount:
     /// the volume is up, claimed and not mounted anywhere.
     ///
     /// # Errors
@@ -102,9 +128,9 @@ impl Engine {
         node: &Path,
         filesystem: Filesystem,
         target: &Path,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Checked>, Error> {
         let Some(suspect) = self.suspicion(volume.uuid)? else {
-            return Ok(());
+            return Ok(None);
         };
         let name = &volume.name;
         let checked = self.steps.run("fsck", || {
@@ -132,11 +158,9 @@ impl Engine {
             Checked::Repaired => "was repaired",
             Checked::Clean | Checked::OnMount => "is clean",
         };
-        // Should the trouble last, it may become suspect again.
-        self.health.state().flagged.remove(&volume.uuid);
         let why = suspect.why;
         let what = format!("volume {name}: its filesystem {outcome}; it was checked since {why}");
         self.health.state().note(Severity::Info, what);
-        Ok(())
+        Ok(Some(checked))
     }
 }

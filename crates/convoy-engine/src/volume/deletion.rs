@@ -51,9 +51,9 @@ impl Engine {
         for snapshot in &snapshots {
             self.refuse_pinned(snapshot)?;
         }
-        self.refuse_open(volume)?;
         // What the pool would refuse is not begun: the volume stays readable.
         self.refuse_unhealthy(doing)?;
+        self.refuse_open(volume)?;
         // Taking a device down is the kernel's own proof that nobody has it, and changes nothing yet:
         // somebody who came since the look above is refused here, with all data in place.
         for snapshot in &snapshots {

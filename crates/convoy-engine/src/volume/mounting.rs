@@ -10,7 +10,7 @@ use crate::root::make_directory;
 use convoy_catalog as catalog;
 use convoy_catalog::Change;
 use convoy_fault::Kind;
-use convoy_mount::MountOptions;
+use convoy_mount::{Checked, MountOptions};
 use convoy_names::VolumeName;
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
@@ -69,12 +69,18 @@ impl Engine {
             return Ok(());
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
-        self.clear_for_mount(volume, &device.node, filesystem, target)?;
+        let checked = self.clear_for_mount(volume, &device.node, filesystem, target)?;
         self.steps.run("mount", || {
             self.machine
                 .mount(&device.node, target, filesystem, &MountOptions::default())
                 .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
-        })
+        })?;
+        if checked == Some(Checked::Repaired) {
+            // e2fsck makes this directory anew where it is missing, as it is in volumes of ours. What was saved
+            // into it stays: only an empty one can be removed.
+            std::fs::remove_dir(target.join("lost+found")).ok();
+        }
+        Ok(())
     }
 
     /// Refuses to mount a volume at a second place.
