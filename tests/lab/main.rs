@@ -7,13 +7,25 @@ mod backup;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod defects;
+#[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod disagreement;
+#[cfg(test)]
 mod exact;
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod full;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod kills;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod mount;
 #[cfg(test)]
@@ -28,6 +40,10 @@ mod pool_rules;
 mod recovery;
 #[cfg(test)]
 mod signatures;
+#[cfg(test)]
+mod strain;
+#[cfg(test)]
+mod syscalls;
 #[cfg(test)]
 mod verbs;
 #[cfg(test)]

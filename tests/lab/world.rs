@@ -163,6 +163,30 @@ pub(crate) fn make_writable(file: &Path) {
     fs::set_permissions(file, mode).unwrap();
 }
 
+/// Takes a pool down that no engine can: what is mounted of it, its thin devices, itself.
+#[track_caller]
+pub(crate) fn sweep_pool(mounted: &str) {
+    nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH).ok();
+    for _ in 0..20 {
+        let left = mapper::devices();
+        let ours: Vec<&String> = left
+            .iter()
+            .filter(|name| name.starts_with("convoy"))
+            .collect();
+        if ours.is_empty() {
+            return;
+        }
+        for device in ours {
+            let removed = std::process::Command::new("dmsetup")
+                .args(["remove", device])
+                .output();
+            drop(removed.unwrap());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the pool stays: {:?}", mapper::devices());
+}
+
 /// What a reboot takes down: mounts below the scratch folder, device-mapper devices, loop devices.
 pub(crate) fn sweep() {
     mapper::unmount_below(Path::new(ROOT));
