@@ -12,7 +12,7 @@ mod record;
 
 use self::blank::check_blank;
 use self::devices::{device_size, make_loop_files, open_devices};
-use self::identity::{check_active, check_identity};
+use self::identity::{check_active, check_identity, mend};
 use self::record::{changed_record, new_record};
 use crate::config::PoolConfig;
 use crate::engine::Engine;
@@ -59,13 +59,14 @@ pub(crate) fn bring_up(
     }
     let devices = open_devices(&record, steps)?;
     let active = is_active(&**control, &record)?;
+    let mut committed = None;
     if active {
         // What the kernel has is compared below, once it is adopted.
         tracing::debug!("the pool is active already");
     } else {
         remove_half_made(&**control, &record)?;
         if record.initialised {
-            check_identity(catalog, &record, &devices, machine, config.trust_data)?;
+            committed = check_identity(catalog, &record, &devices, machine, config.trust_data)?;
         } else {
             check_blank(&record, &devices, machine, begun_before)?;
             record.data_size = device_size(machine, &devices.data)?;
@@ -73,6 +74,9 @@ pub(crate) fn bring_up(
         }
     }
     let hold = hold(&record, machine)?;
+    if let Some(block) = committed {
+        steps.run("metadata.mend", || mend(&devices.metadata, &block, machine))?;
+    }
     // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
     // as ours. What changes about one that exists is recorded once it is up with it.
     if !record.initialised {

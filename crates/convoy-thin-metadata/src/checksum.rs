@@ -41,6 +41,14 @@ struct Prefix {
     number: U64,
 }
 
+/// Gives a block of type `kind` the checksum of what it holds.
+pub(crate) fn seal(block: &mut Block, kind: BlockType) {
+    let (sum, covered) = block
+        .split_first_chunk_mut::<4>()
+        .expect("a block is longer than 4 bytes");
+    *sum = (!crc32c::crc32c(covered) ^ kind.salt()).to_le_bytes();
+}
+
 /// Checks that `block` is an intact block of type `kind` and belongs at `number`.
 pub(crate) fn verify(block: &Block, number: MetadataBlock, kind: BlockType) -> Result<(), Rule> {
     let (prefix, _) = Prefix::ref_from_prefix(block).expect("a block is longer than its prefix");

@@ -11,6 +11,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 const MAGIC: u64 = 27_022_010;
 const VERSION: u32 = 2;
 const NEEDS_CHECK: u32 = 1;
+/// Where the held root is in the block.
+pub(crate) const HELD_ROOT: std::ops::Range<usize> = 56..64;
 /// How often block 0 is read anew when the kernel may be writing it at the same moment.
 const LIVE_TRIES: usize = 16;
 /// 4 KiB in sectors: the kernel knows no other metadata block size.

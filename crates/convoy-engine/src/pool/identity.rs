@@ -9,23 +9,28 @@ use convoy_catalog as catalog;
 use convoy_catalog::Catalog;
 use convoy_fault::{Fault, Kind};
 use convoy_thin_metadata::{
-    BlockSource, CheckOptions, Superblock, SuperblockState, View, check, read_superblock,
+    Block, BlockSource, CheckOptions, Mended, Superblock, SuperblockState, View, check,
+    read_superblock,
 };
 use convoy_thinpool::Pool;
 use convoy_units::{DevId, TransactionId};
 use std::collections::BTreeSet;
+use std::path::Path;
 
-/// An inactive pool of ours: what its metadata says must be what the catalog says.
+/// An inactive pool of ours: what its metadata says must be what the catalog says. Returns what block 0 has to
+/// become before the kernel sees it, where a power cut fell into the taking or releasing of a metadata snapshot.
 pub(super) fn check_identity(
     catalog: &Catalog,
     record: &catalog::Pool,
     devices: &Devices,
     machine: &dyn Machine,
     trust_data: bool,
-) -> Result<(), Error> {
+) -> Result<Option<Block>, Error> {
     let device = devices.metadata.display();
     let doing = || format!("reading the pool's metadata on {device}");
     let source = machine.metadata(&devices.metadata).doing(doing)?;
+    // All that follows is about what was committed.
+    let source = Mended::of(source).doing(doing)?;
     let superblock = match read_superblock(&source).doing(doing)? {
         SuperblockState::Valid(superblock) => superblock,
         SuperblockState::Zeroed => {
@@ -57,7 +62,7 @@ pub(super) fn check_identity(
         return Err(Error::new(Kind::PoolUnhealthy, what).hinting("device paths may have moved"));
     }
     check_soundness(&source, &superblock, record, devices)?;
-    let view = View::live(source).doing(doing)?;
+    let view = View::live(&source).doing(doing)?;
     let found: Vec<DevId> = view
         .devices()
         .doing(doing)?
@@ -68,10 +73,26 @@ pub(super) fn check_identity(
     match data_identity::check(catalog, record, &view, &devices.data, machine) {
         Err(error) if trust_data => {
             tracing::warn!("taken all the same: {}", convoy_fault::chain(&error));
-            Ok(())
         }
-        checked => checked,
+        checked => checked?,
     }
+    Ok(source.block_0().copied())
+}
+
+/// Gives the pool the block 0 that it was committed with. The one time that its metadata is written by anybody but
+/// the kernel, and not a byte of it but which metadata snapshot is held: `docs/decisions/0014-torn-metadata-snapshot.md`.
+///
+/// Called after every check, before the pool is brought up. The block is written whole, as the kernel does it.
+pub(super) fn mend(device: &Path, block: &Block, machine: &dyn Machine) -> Result<(), Error> {
+    let doing = || format!("completing the pool's metadata on {}", device.display());
+    let writer = machine.writer(device).doing(doing)?;
+    writer.write_at(0, block).doing(doing)?;
+    writer.flush().doing(doing)?;
+    tracing::warn!(
+        device = %device.display(),
+        "the power was cut while the kernel took or released a metadata snapshot: block 0 is what was committed again"
+    );
+    Ok(())
 }
 
 /// The kernel is never given metadata that does not verify, whole: it reads damage only when it comes upon it, and
