@@ -37,6 +37,12 @@ mod pool;
 #[cfg(test)]
 mod pool_rules;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
+mod power_cuts;
+#[cfg(test)]
+mod power_replay;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod signatures;

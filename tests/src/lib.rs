@@ -7,8 +7,10 @@
 pub mod command;
 pub mod daemon;
 pub mod disk;
+pub mod log_writes;
 pub mod mapper;
 pub mod noise;
+pub mod story;
 pub mod tree;
 
 use std::path::PathBuf;

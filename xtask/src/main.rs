@@ -19,6 +19,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,11 @@ const CHORES: &[Chore] = &[
         name: "test",
         about: "everything continuous integration runs",
         run: test::main,
+    },
+    Chore {
+        name: "torture",
+        about: "the long versions of the tests, and what came of them",
+        run: torture::main,
     },
     Chore {
         name: "lab",
@@ -72,7 +78,10 @@ fn main() -> ExitCode {
         Ok(words) => words,
         Err(word) => return usage(&format!("not valid UTF-8: {}", word.display())),
     };
-    if let Some(code) = lab::hidden(&words).or_else(|| bench::hidden(&words)) {
+    if let Some(code) = lab::hidden(&words)
+        .or_else(|| bench::hidden(&words))
+        .or_else(|| torture::hidden(&words))
+    {
         return code;
     }
     let Some((name, rest)) = words.split_first() else {

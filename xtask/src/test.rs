@@ -1,9 +1,10 @@
 //! Everything continuous integration runs, in one command; all failures are told together at the end.
 
-mod guests;
+mod cuts;
+pub(crate) mod guests;
 mod loop_disks;
 mod steps;
-mod tally;
+pub(crate) mod tally;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::Pid;
 
 use super::args::Options;
 use super::job::{Job, STATUS_FILE, STDIN_OPEN_FILE};
@@ -80,7 +81,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
         show_log: options.console,
         signals,
     };
-    let ended = pump::run(pipes, watch, || reaper.release());
+    let kernel_process = child.id();
+    let ended = pump::run(pipes, watch, || {
+        // At once: whoever looks for the rest of the kernel takes his time.
+        kill_now(kernel_process);
+        reaper.release();
+    });
     let status = read_status(&run_dir);
     reaper.finish();
     let exit = child.wait();
@@ -101,6 +107,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<u8> {
             eprintln!("lab: the guest died (its kernel: {exit})");
             Ok(LAB_FAILED)
         }
+    }
+}
+
+/// Ends the kernel's first process, which is our child and not waited for yet.
+fn kill_now(child: u32) {
+    if let Ok(child) = i32::try_from(child) {
+        kill(Pid::from_raw(child), Signal::SIGKILL).ok();
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::cuts;
 use super::loop_disks::LoopDisks;
 use super::steps::cargo_command;
 use super::tally::{Libtest, Tally};
@@ -26,6 +27,7 @@ const TOOLS: &[&str] = &[
     "mount",
     "procps",
     "python3",
+    "strace",
     "thin-provisioning-tools",
     "util-linux",
     "zstd",
@@ -34,7 +36,7 @@ const TOOLS: &[&str] = &[
 /// One test after the other, those named and no others; a guest's serial line looks like a terminal.
 const LIBTEST: &[&str] = &["--test-threads=1", "--color=never", "--exact"];
 /// Modules that take long for the tests they count.
-const LONGEST: &[&str] = &["kills", "daemon"];
+const LONGEST: &[&str] = &["kills", "power_cuts", "daemon"];
 /// Guests at a time: each is one busy processor.
 const AT_ONCE: usize = 2;
 /// The scratch disks of a guest.
@@ -57,13 +59,27 @@ pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow
     } else {
         debs::closure(&places::lab_cache()?, TOOLS)?
     };
+    let guest = Guest {
+        env,
+        binary: &binary,
+        layer: layer.as_deref(),
+    };
     let mut total = Tally::default();
-    for guest in side_by_side(AT_ONCE, longest_first(groups), |(module, tests)| {
-        in_guest(env, &binary, layer.as_deref(), &module, &tests)
+    for tally in side_by_side(AT_ONCE, longest_first(groups), |(module, tests)| {
+        if module == cuts::MODULE {
+            cuts::run(&guest, &tests, if is_torture() { AT_ONCE } else { 1 })
+        } else {
+            guest.run(&module, &tests)
+        }
     }) {
-        total.add(guest);
+        total.add(tally);
     }
     Ok(total)
+}
+
+/// Whether the long versions are asked for.
+fn is_torture() -> bool {
+    std::env::var_os("CONVOY_TORTURE").is_some()
 }
 
 /// The longest first, so that none begins when all others are done: those known to be long, then those
@@ -78,7 +94,7 @@ fn longest_first(groups: BTreeMap<String, Vec<String>>) -> Vec<(String, Vec<Stri
 }
 
 /// Does the work on all jobs, in order, as many at a time as told; the results come in no order.
-fn side_by_side<J: Send, R: Send>(
+pub(crate) fn side_by_side<J: Send, R: Send>(
     at_once: usize,
     jobs: Vec<J>,
     work: impl Fn(J) -> R + Sync,
@@ -183,35 +199,51 @@ fn group(listed: &str, filter: Option<&str>) -> BTreeMap<String, Vec<String>> {
     groups
 }
 
-/// Runs one module's tests in a guest of their own, one after the other.
-fn in_guest(
-    env: &Environment,
-    binary: &Path,
-    layer: Option<&Path>,
-    module: &str,
-    tests: &[String],
-) -> Tally {
-    let mut command = env.command("/proc/self/exe");
-    let timeout = 120 + 60 * tests.len();
-    command.args([
-        "lab",
-        "--bound",
-        "--mem",
-        "2G",
-        "--hostname",
-        module,
-        "--timeout",
-        &timeout.to_string(),
-    ]);
-    for _ in DISKS {
-        command.args(["--disk", &format!(":{DISK_SIZE}")]);
+/// What every guest has in common.
+pub(crate) struct Guest<'a> {
+    env: &'a Environment,
+    binary: &'a Path,
+    layer: Option<&'a Path>,
+}
+
+impl Guest<'_> {
+    /// Runs one module's tests in a guest of their own, one after the other.
+    fn run(&self, module: &str, tests: &[String]) -> Tally {
+        let mut command = self.command(module, time(tests.len()));
+        for _ in DISKS {
+            command.args(["--disk", &format!(":{DISK_SIZE}")]);
+        }
+        self.run_tests(&mut command, tests);
+        collect(command, module, tests)
     }
-    if let Some(layer) = layer {
-        command.arg("--layer").arg(layer);
+
+    /// A guest that ends after so many seconds, without disks and without anything to do.
+    pub(crate) fn command(&self, module: &str, timeout: usize) -> Command {
+        let mut command = self.env.command("/proc/self/exe");
+        let timeout = timeout.to_string();
+        command.args(["lab", "--bound", "--mem", "2G"]);
+        command.args(["--hostname", module, "--timeout", &timeout]);
+        command
     }
-    command.arg("--").arg(binary).args(LIBTEST).args(tests);
-    tell_tests(&mut command, DISKS.iter().map(|disk| (*disk).to_owned()));
-    collect(command, module, tests)
+
+    /// Completes the command: it runs these tests.
+    pub(crate) fn run_tests(&self, command: &mut Command, tests: &[String]) {
+        if let Some(layer) = self.layer {
+            command.arg("--layer").arg(layer);
+        }
+        command.arg("--").arg(self.binary).args(LIBTEST).args(tests);
+        if is_torture() {
+            // The long versions print what they counted.
+            command.arg("--show-output");
+        }
+        tell_tests(command, DISKS.iter().map(|disk| (*disk).to_owned()));
+    }
+}
+
+/// Seconds that so many tests may take.
+fn time(tests: usize) -> usize {
+    let each = if is_torture() { 3600 } else { 60 };
+    120 + each * tests
 }
 
 /// What a test needs to know of the world outside.
@@ -229,15 +261,16 @@ fn tell_tests(command: &mut Command, disks: impl Iterator<Item = String>) {
 /// Runs the command, shows each verdict as it comes, and everything it said if something failed.
 fn collect(command: Command, module: &str, tests: &[String]) -> Tally {
     let start = Instant::now();
-    let (said, libtest, end) = match listen(command) {
+    let heard = match listen(command) {
         Ok(heard) => heard,
         Err(error) => {
             println!("{module}: {error:#}");
             return Libtest::default().finish_expecting(tests, "it could not be run");
         }
     };
-    let tally = libtest.finish_expecting(tests, &end);
-    if tally.failed > 0 {
+    let said = heard.said.clone();
+    let tally = heard.finish(tests);
+    if tally.failed > 0 || is_torture() {
         println!("---- {module}: all it said ----\n{said}---- {module}: end ----");
     }
     let took = start.elapsed().as_secs_f64();
@@ -248,7 +281,24 @@ fn collect(command: Command, module: &str, tests: &[String]) -> Tally {
     tally
 }
 
-fn listen(mut command: Command) -> anyhow::Result<(String, Libtest, String)> {
+/// What a guest said, and how it ended.
+pub(crate) struct Heard {
+    pub(crate) said: String,
+    /// Its exit status.
+    pub(crate) code: Option<i32>,
+    libtest: Libtest,
+    end: String,
+}
+
+impl Heard {
+    /// The counts of what it was to run.
+    pub(crate) fn finish(self, tests: &[String]) -> Tally {
+        self.libtest.finish_expecting(tests, &self.end)
+    }
+}
+
+/// Runs it to its end, and shows each verdict as it comes.
+pub(crate) fn listen(mut command: Command) -> anyhow::Result<Heard> {
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     command
         .stdin(Stdio::null())
@@ -259,31 +309,44 @@ fn listen(mut command: Command) -> anyhow::Result<(String, Libtest, String)> {
     drop(command);
     let mut libtest = Libtest::default();
     let mut said = String::new();
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = line.context("read the guest's output")?;
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let read = reader.read_until(b'\n', &mut line);
+        if read.context("read the guest's output")? == 0 {
+            break;
+        }
         let line = String::from_utf8_lossy(&line);
         if line.starts_with("test ") && !line.starts_with("test result") {
             println!("{}", line.trim_end());
         }
         libtest.line(&line);
+        // As it is: the last line of a guest that was killed may be torn.
         said.push_str(&line);
-        said.push('\n');
     }
     let status = child.wait().context("wait for the guest")?;
     let end = match status.code() {
         Some(124) => "its time was up".to_owned(),
         Some(125) => "the guest's kernel died".to_owned(),
+        Some(137) => "its power was cut".to_owned(),
         _ => format!("the tests ended with {status}"),
     };
-    Ok((said, libtest, end))
+    Ok(Heard {
+        said,
+        code: status.code(),
+        libtest,
+        end,
+    })
 }
 
 /// The same on this machine's kernel, with loop devices for disks.
 fn on_host(
     env: &Environment,
     binary: &Path,
-    groups: BTreeMap<String, Vec<String>>,
+    mut groups: BTreeMap<String, Vec<String>>,
 ) -> anyhow::Result<Tally> {
+    // Nobody cuts this machine's power.
+    groups.remove(cuts::MODULE);
     if !nix::unistd::geteuid().is_root() {
         bail!("--host needs root: the tests make devices");
     }
