@@ -191,10 +191,7 @@ impl World {
                 self.violation(format!("{url} cannot be restored: {error}"));
                 continue;
             }
-            let wanted: Vec<u8> = contents
-                .iter()
-                .flat_map(|content| content.bytes())
-                .collect();
+            let wanted: Vec<Vec<u8>> = contents.iter().map(|content| content.bytes()).collect();
             if device.content() != wanted.concat() {
                 self.violation(format!("{url} holds something else than its snapshot"));
             }

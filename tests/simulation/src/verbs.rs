@@ -180,7 +180,10 @@ impl World {
         };
         drop(frames);
         let expected = self.host(host).expected();
-        let known = frame.taking.as_ref().and_then(|name| expected.snapshots.get(name));
+        let known = frame
+            .taking
+            .as_ref()
+            .and_then(|name| expected.snapshots.get(name));
         let there = known.is_some_and(|snapshot| snapshot.known == Known::There);
         drop(expected);
         if there && let Some(name) = frame.taking {
