@@ -63,16 +63,13 @@ impl Writer {
     fn make(&mut self, id: DevId, thin: &Thin) {
         self.model.transaction = thin.transaction_id;
         let origin = thin.origin.map(DevId::get);
-        match origin.filter(|origin| self.model.ids().contains(origin)) {
-            Some(origin) => {
-                self.pass_time(thin.creation_time.saturating_sub(1));
-                self.time += 1;
-                self.model.create_snap(id.get(), origin);
-            }
-            None => {
-                self.pass_time(thin.creation_time);
-                self.model.create_thin(id.get());
-            }
+        if let Some(origin) = origin.filter(|origin| self.model.ids().contains(origin)) {
+            self.pass_time(thin.creation_time.saturating_sub(1));
+            self.time += 1;
+            self.model.create_snap(id.get(), origin);
+        } else {
+            self.pass_time(thin.creation_time);
+            self.model.create_thin(id.get());
         }
     }
 

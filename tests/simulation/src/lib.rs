@@ -1,6 +1,6 @@
 //! The engine over models of the kernel, the machine and the destination, with crashes anywhere.
 //!
-//! What runs is real: the engine, the catalog (SQLite on a file), the reader of thin metadata, the diff, the backup
+//! What runs is real: the engine, the catalog (`SQLite` on a file), the reader of thin metadata, the diff, the backup
 //! pipeline, the repository with its fold. What it runs on is a model: [`convoy_thinpool::fake::FakeKernel`] with the
 //! bytes of its data blocks, filesystems of one block, and a destination in memory; one or two hosts share it. One seed
 //! is one history: chance calls verbs, and at any step of them (an ioctl, a catalog transaction, a request, a mount) lets
@@ -57,7 +57,7 @@ pub struct Options {
 /// When the directory cannot be used.
 pub fn run(seed: u64, directory: &Path, options: Options) -> Outcome {
     let directory = tempfile::tempdir_in(directory).expect("a directory for the seed");
-    let hosts = if seed % 3 == 0 { 2 } else { 1 };
+    let hosts = if seed.is_multiple_of(3) { 2 } else { 1 };
     let world = World::new(
         seed,
         hosts,
