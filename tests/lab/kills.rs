@@ -4,13 +4,14 @@
 //! opens the same root and looks (`check`). What the steps are is not written down here: each verb is run once
 //! to the end, and the points it reached are those it is ended at.
 
-mod check;
-mod hook;
-mod parent;
-mod stage;
+pub(crate) mod check;
+pub(crate) mod hook;
+pub(crate) mod parent;
+pub(crate) mod process;
+pub(crate) mod stage;
 mod table;
-mod verb;
-mod worker;
+pub(crate) mod verb;
+pub(crate) mod worker;
 
 use crate::world::World;
 use parent::Battery;
@@ -26,7 +27,7 @@ fn every_verb_ends_well_wherever_it_is_ended() {
         return;
     }
     let world = World::new("kills");
-    let mut battery = Battery::new(world, "every_verb_ends_well_wherever_it_is_ended");
+    let mut battery = Battery::new(world, "kills::every_verb_ends_well_wherever_it_is_ended");
     for verb in Verb::ALL {
         battery.fight(verb);
     }

@@ -1,16 +1,14 @@
 //! Who tells the workers what to do, starts the next when one is dead, and keeps the score.
 
 use super::hook::{Mode, Place};
+use super::process::{Did, Worker};
 use super::table::Table;
 use super::verb::Verb;
-use super::worker::PLACE;
 use crate::world::World;
 use convoy_tests::command::run;
 use convoy_tests::mapper;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// The whole fight.
 pub(crate) struct Battery {
     world: World,
+    /// The path of the test, under which a worker finds its part.
     test: &'static str,
     worker: Option<Worker>,
     modes: Vec<Mode>,
@@ -32,22 +31,6 @@ pub(crate) struct Battery {
     begin: Instant,
     /// Counts orders, for who watches over them.
     orders: Arc<AtomicU64>,
-}
-
-struct Worker {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-/// What a worker did with an order.
-#[derive(Debug, PartialEq, Eq)]
-enum Did {
-    /// It said these lines, the last of them last.
-    Said(Vec<String>),
-    /// It was killed by itself.
-    Killed,
-    /// It died otherwise: something did not hold.
-    Broke,
 }
 
 impl Battery {
@@ -153,7 +136,8 @@ impl Battery {
         }
     }
 
-    fn violation(&mut self, order: &str, what: &str) {
+    /// Something did not hold: it is noted, and all goes on in a new world.
+    pub(crate) fn violation(&mut self, order: &str, what: &str) {
         println!("VIOLATION {order}: {what}");
         self.violations.push(format!("{order}: {what}"));
         // A new world: this one is worth nothing any more.
@@ -170,28 +154,23 @@ impl Battery {
 
     /// An order that must be carried out.
     #[track_caller]
-    fn must(&mut self, order: &str) -> Vec<String> {
+    pub(crate) fn must(&mut self, order: &str) -> Vec<String> {
         match self.order(order) {
             Did::Said(lines) => lines,
             did => panic!("{order}: {did:?}; {:?}", self.violations),
         }
     }
 
-    fn order(&mut self, order: &str) -> Did {
-        self.orders.fetch_add(1, Ordering::SeqCst);
+    /// The process that works, started if there is none.
+    pub(crate) fn worker(&mut self) -> &mut Worker {
         let (dir, test) = (&self.world.dir, self.test);
-        let worker = self.worker.get_or_insert_with(|| {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args([&format!("kills::{test}"), "--exact", "--nocapture"])
-                .env(PLACE, dir)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            Worker { child, lines }
-        });
-        let did = worker.obey(order);
+        self.worker.get_or_insert_with(|| Worker::start(test, dir))
+    }
+
+    /// Gives an order to the process that works.
+    pub(crate) fn order(&mut self, order: &str) -> Did {
+        self.orders.fetch_add(1, Ordering::SeqCst);
+        let did = self.worker().obey(order);
         if !matches!(did, Did::Said(_)) {
             self.worker = None;
         }
@@ -204,15 +183,18 @@ impl Battery {
         panic!("too many violations:\n{}", self.violations.join("\n"))
     }
 
+    /// Fails where something did not hold.
+    #[track_caller]
+    pub(crate) fn nothing_was_violated(&self) {
+        let violations = self.violations.join("\n");
+        assert!(violations.is_empty(), "violations:\n{violations}");
+    }
+
     /// Prints the table.
     pub(crate) fn close(self) {
         let empty = self.table.print(&self.modes);
         println!("in {:.0} s", self.begin.elapsed().as_secs_f32());
-        assert!(
-            self.violations.is_empty(),
-            "violations:\n{}",
-            self.violations.join("\n")
-        );
+        self.nothing_was_violated();
         assert!(empty.is_empty(), "nothing is known of {empty:?}");
     }
 }
@@ -225,7 +207,8 @@ fn asked_for(word: &str) -> bool {
     asked.split(',').any(|asked| asked == word)
 }
 
-fn resume_all() {
+/// Lets every device run.
+pub(crate) fn resume_all() {
     for device in mapper::devices() {
         run(Command::new("dmsetup").args(["resume", &device]));
     }
@@ -251,44 +234,4 @@ fn watch(orders: Arc<AtomicU64>) {
 fn tell(label: &str, places: usize, begin: Instant) {
     let took = begin.elapsed().as_secs_f32();
     println!("{label}: {places} places in {took:.1} s");
-}
-
-impl Worker {
-    fn obey(&mut self, order: &str) -> Did {
-        let mut stdin = self.child.stdin.as_ref().expect("it is piped");
-        if stdin.write_all(format!("{order}\n").as_bytes()).is_err() {
-            return self.ended();
-        }
-        let mut said = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            let Some(line) = line.strip_prefix('@') else {
-                if line.contains("panicked") {
-                    println!("    {line}");
-                }
-                continue;
-            };
-            said.push(line.to_owned());
-            if matches!(line, "done" | "finished" | "undone") {
-                return Did::Said(said);
-            }
-        }
-        self.ended()
-    }
-
-    fn ended(&mut self) -> Did {
-        let status = self.child.wait().unwrap();
-        if status.signal() == Some(9) {
-            Did::Killed
-        } else {
-            Did::Broke
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }

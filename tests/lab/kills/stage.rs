@@ -9,7 +9,7 @@ use convoy_units::Bytes;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Small: a filesystem is made, and backed up, in no time.
 pub(crate) const SIZE: Bytes = Bytes::mib(16);
@@ -24,6 +24,7 @@ pub(crate) struct Stage {
     pub(crate) hook: Arc<Hook>,
     pub(crate) control: KernelControl,
     engine: Option<Engine>,
+    url: OnceLock<String>,
 }
 
 impl Stage {
@@ -33,6 +34,7 @@ impl Stage {
             hook: Arc::default(),
             control: KernelControl::open().unwrap(),
             engine: None,
+            url: OnceLock::new(),
         }
     }
 
@@ -103,9 +105,10 @@ impl Stage {
         restore(engine, "m", &self.url());
     }
 
-    /// The backup of generation 1.
+    /// The backup of generation 1. Read once: what a verb acts with must not be read while system calls fail.
     pub(crate) fn url(&self) -> String {
-        fs::read_to_string(self.world.path("url")).unwrap()
+        let read = || fs::read_to_string(self.world.path("url")).unwrap();
+        self.url.get_or_init(read).clone()
     }
 
     /// Writes the next generation to the mounted volume; it is acknowledged when this returns.

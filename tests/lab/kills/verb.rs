@@ -90,7 +90,10 @@ impl Verb {
             }
             Self::Stop => stage.next_generation(),
             Self::Create => without_volume(stage, "c"),
-            Self::Restore => without_volume(stage, "r"),
+            Self::Restore => {
+                stage.url();
+                without_volume(stage, "r");
+            }
             Self::Delete => {
                 if stage.engine().volume(&name("d")).is_err() {
                     restore(stage.engine(), "d", &stage.url());

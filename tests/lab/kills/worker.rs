@@ -4,12 +4,17 @@ use super::check::{everything_holds, judges};
 use super::hook::{Mode, Place};
 use super::stage::Stage;
 use super::verb::{Outcome, Verb};
-use crate::verbs::{delete_snapshot, snapshot};
-use std::io::BufRead;
+use crate::verbs::{delete_snapshot, name, silent};
+use std::fs::File;
+use std::io::{BufRead, IoSlice, Write};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Where it works, if this process is one.
 pub(crate) const PLACE: &str = "CONVOY_KILLS_PLACE";
+
+/// What a catalog answers after an fsync of its own failed.
+pub(crate) const NO_CHANGES: &str = "the catalog takes no changes";
 
 /// Plays the worker if this process was started to; says whether it was.
 pub(crate) fn plays_a_part() -> bool {
@@ -23,9 +28,13 @@ pub(crate) fn plays_a_part() -> bool {
     true
 }
 
+/// Says a line. By `writev`, which nothing else here calls: a test that makes system calls fail leaves it alone.
 fn say(line: &str) {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
     // The test runner leaves its own line unfinished.
-    println!("\n@{line}");
+    let line = format!("\n@{line}\n");
+    let written = File::from(stdout.unwrap()).write_vectored(&[IoSlice::new(line.as_bytes())]);
+    assert_eq!(written.unwrap(), line.len(), "a pipe takes a line whole");
 }
 
 fn obey(stage: &mut Stage, line: &str) {
@@ -46,6 +55,15 @@ fn obey(stage: &mut Stage, line: &str) {
                 &place.parse().unwrap(),
             );
         }
+        "prepare" => {
+            stage.open();
+            Verb::parse(rest).prepare(stage);
+        }
+        "act" => {
+            let ended = act(stage, Verb::parse(rest));
+            say(&format!("ended {ended}"));
+        }
+        "go-on" => go_on(stage, Verb::parse(rest)),
         "note-opening" => note_opening(stage),
         "end-opening" => {
             let (mode, place) = rest.split_once(' ').unwrap();
@@ -81,22 +99,38 @@ fn end(stage: &mut Stage, verb: Verb, mode: Mode, place: &Place) {
     if mode == Mode::Panic {
         std::panic::set_hook(Box::new(|_| ()));
     }
-    let ended = catch_unwind(AssertUnwindSafe(|| verb.act(stage)));
+    let ended = act(stage, verb);
     std::panic::set_hook(quiet);
     if stage.hook.off().is_none() {
         say("unreached");
         return;
     }
-    let how = match &ended {
+    say(&format!("ended {ended}"));
+    go_on(stage, verb);
+}
+
+/// Runs a verb, and how it ended, in a line.
+fn act(stage: &mut Stage, verb: Verb) -> String {
+    match catch_unwind(AssertUnwindSafe(|| verb.act(stage))) {
         Err(_) => "panicked".to_owned(),
         Ok(Ok(())) => "well".to_owned(),
-        Ok(Err(error)) => convoy_fault::chain(error),
-    };
-    say(&format!("ended {}", how.replace('\n', " ")));
-    // A daemon goes on after either: the same engine serves the next call.
+        Ok(Err(error)) => convoy_fault::chain(&error).replace('\n', " "),
+    }
+}
+
+/// A daemon goes on after an error or a panic: the same engine serves the next call.
+fn go_on(stage: &mut Stage, verb: Verb) {
     if verb_has_engine(verb) {
-        snapshot(stage.engine(), "keep", "probe");
-        delete_snapshot(stage.engine(), "probe");
+        let (volume, probe) = (name("keep"), name("probe"));
+        let taken = stage
+            .engine()
+            .create_snapshot(&volume, Some(&probe), &silent());
+        match taken.map_err(|error| convoy_fault::chain(&error)) {
+            Ok(_) => delete_snapshot(stage.engine(), "probe"),
+            // After an fsync that failed: only an opening shows what is durable.
+            Err(refused) if refused.contains(NO_CHANGES) => say(NO_CHANGES),
+            Err(refused) => panic!("it does not go on: {refused}"),
+        }
     }
     stage.close();
 }
