@@ -84,6 +84,7 @@ pub(crate) fn open_with(
         migrate(path, &mut connection, meta.schema, migrations)?;
     }
     if read_only.is_none() {
+        settle_log(path, &connection)?;
         guard(path)?;
     }
     Ok(Opened {
@@ -245,6 +246,20 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         Ok(connection)
     } else {
         Err(damaged(path, format!("journal mode {mode} instead of WAL")))
+    }
+}
+
+/// Puts what the log holds into the database itself, and begins the log anew.
+///
+/// An fsync of the log may have failed before its process died: the kernel then shows pages that are on no
+/// disk, and calls them clean. `SQLite` would take them for committed and write behind them, and after a power
+/// cut all that came later, acknowledged and durable, would be out of reach. Written anew, they are durable or
+/// the opening fails. A full disk is no reason to fail: nothing can be written behind them there either.
+fn settle_log(path: &Path, connection: &Connection) -> Result<(), Error> {
+    let settled = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    match settled {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(()),
+        settled => settled.map_err(|source| opening(path, source)),
     }
 }
 

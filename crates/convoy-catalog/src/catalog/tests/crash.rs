@@ -160,3 +160,32 @@ fn a_catalog_that_somebody_moves_away_is_not_recreated() {
         Err(Error::Lost { .. })
     ));
 }
+
+/// An fsync failed, the process was killed, the next one wrote behind what only the page cache had, and the
+/// power failed: everything acknowledged since would be gone.
+#[test]
+fn an_opening_leaves_nothing_to_the_log() {
+    let fixture = Fixture::new();
+    let log = fixture.directory.path().join("catalog.db-wal");
+    let mut child = victim_of(&fixture.path(), "").spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut done = lines
+        .map_while(Result::ok)
+        .filter_map(|line| acknowledged(&line));
+    let first = done.nth(3).unwrap();
+    child.kill().unwrap();
+    let last = done.last().unwrap_or(first);
+    child.wait().unwrap();
+    assert!(
+        std::fs::metadata(&log).unwrap().len() > 0,
+        "it died with a log"
+    );
+    let catalog = Catalog::open(&fixture.path()).unwrap();
+    let found = generation_of(&catalog);
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+    // The database alone has it all.
+    let alone = fixture.directory.path().join("alone.db");
+    std::fs::copy(fixture.path(), &alone).unwrap();
+    assert_eq!(generation_of(&Catalog::open(&alone).unwrap()), found);
+    assert!(found >= last, "acknowledged {last}, found {found}");
+}
