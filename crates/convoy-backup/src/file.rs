@@ -209,4 +209,20 @@ mod tests {
         let error = FileReader::open_direct("/nowhere/at/all").unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"));
     }
+
+    /// The original opened the target of a restore so that it was made where it was missing: a device that had
+    /// gone became a plain file in `/dev`, and the restore was reported as done.
+    #[test]
+    fn a_target_that_is_not_there_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device");
+        let error = FileWriter::open(&path).unwrap_err();
+        assert!(error.to_string().contains("device"), "{error}");
+        assert!(!path.exists());
+        // And what is there keeps its size.
+        std::fs::write(&path, [1; 10]).unwrap();
+        let writer = FileWriter::open(&path).unwrap();
+        assert_eq!(writer.len(), Bytes(10));
+        assert_eq!(std::fs::read(&path).unwrap(), [1; 10]);
+    }
 }

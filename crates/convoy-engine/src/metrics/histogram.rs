@@ -30,7 +30,8 @@ impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         let place = BOUNDS.partition_point(|bound| Duration::from_millis(*bound) < duration);
         let (counts, sum) = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        counts[place] += 1;
+        let bucket = counts.get_mut(place);
+        *bucket.expect("there is a count for what is above all bounds") += 1;
         *sum += duration;
     }
 
