@@ -71,16 +71,15 @@ impl Pool {
     pub fn reserve_metadata_snapshot(&self) -> Result<MetadataSnapshot<'_>, Error> {
         let turn = MyTurn::wait(&self.turn);
         self.release_left()?;
-        self.message("reserve_metadata_snap")
-            .map_err(|source| match source.errno() {
-                Some(Errno::EBUSY) => Error::MetadataSnapshotHeld {
+        self.message("reserve_metadata_snap").map_err(|source| {
+            if source.errno() == Some(Errno::EBUSY) {
+                return Error::MetadataSnapshotHeld {
                     pool: self.name.clone(),
-                },
-                _ => {
-                    self.release_unanswered();
-                    self.refused("reserving a metadata snapshot".into(), source)
-                }
-            })?;
+                };
+            }
+            self.release_unanswered();
+            self.refused("reserving a metadata snapshot".into(), source)
+        })?;
         let mut snapshot = MetadataSnapshot {
             pool: self,
             root: MetadataBlock(0),

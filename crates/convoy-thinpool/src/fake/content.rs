@@ -194,24 +194,22 @@ impl Store {
         block: u64,
         bytes: Option<&[u8]>,
     ) -> Result<(), Errno> {
-        let data = match self.now.in_place(id, block) {
-            Some(data) => data,
-            None => {
-                let free = self.free().ok_or(Errno::ENOSPC)?;
-                self.now.map(id, block, free)?;
-                free
-            }
+        let data = if let Some(data) = self.now.in_place(id, block) {
+            data
+        } else {
+            let free = self.free().ok_or(Errno::ENOSPC)?;
+            self.now.map(id, block, free)?;
+            free
         };
         let now: Arc<[u8]> = match bytes {
             Some(bytes) => bytes.into(),
             None => vec![0; self.block].into(),
         };
-        match self.cells.get_mut(&data) {
-            Some(cell) => cell.now = now,
-            None => {
-                let durable = vec![0; self.block].into();
-                self.cells.insert(data, Cell { now, durable });
-            }
+        if let Some(cell) = self.cells.get_mut(&data) {
+            cell.now = now;
+        } else {
+            let durable = vec![0; self.block].into();
+            self.cells.insert(data, Cell { now, durable });
         }
         Ok(())
     }
