@@ -160,12 +160,12 @@ impl Engine {
     /// middle of anything: what an older catalog calls half done may have been finished since, and would be
     /// undone by an engine that believes it. A copy that cannot be made keeps no verb from succeeding.
     pub(crate) fn keep_copy(&self) {
-        let kept = self.is_settled().and_then(|settled| match settled {
-            true => self
-                .catalog
-                .keep_copy()
-                .doing(|| "keeping a copy of the catalog"),
-            false => Ok(false),
+        let kept = self.is_settled().and_then(|settled| {
+            if settled {
+                let keeping = || "keeping a copy of the catalog";
+                self.catalog.keep_copy().doing(keeping)?;
+            }
+            Ok(())
         });
         if let Err(error) = kept {
             tracing::warn!("{}", convoy_fault::chain(&error));

@@ -265,6 +265,17 @@ fn metadata_findings(pool: &PoolFacts, reading: &Reading, findings: &mut Vec<Fin
         }),
         None => {}
     }
+    if reading.torn {
+        findings.push(Finding {
+            code: Code::Interrupted,
+            gravity: Gravity::Note,
+            what: "the power was cut while the kernel took or released a metadata snapshot"
+                .to_owned(),
+            evidence: Vec::new(),
+            cure: "nothing to do: the next start of the daemon completes it".to_owned(),
+            fixable: false,
+        });
+    }
     if reading.needs_check {
         let sound = reading.report.worst() != Some(Severity::Fatal);
         findings.push(Finding {
@@ -363,9 +374,10 @@ pub(super) fn recognised(book: &Book, reading: &Reading) -> Recognised {
         }
     }
     strangers.dedup();
-    match strangers.is_empty() {
-        true => Recognised::NobodyAsked,
-        false => Recognised::No(strangers),
+    if strangers.is_empty() {
+        Recognised::NobodyAsked
+    } else {
+        Recognised::No(strangers)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::read_only::observe;
 use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, Intent, Mount, Pin, Snapshot, Volume};
 use convoy_thin_metadata::{
-    BlockSource, CheckOptions, CheckReport, DeviceDetails, SuperblockState, View, check,
+    BlockSource, CheckOptions, CheckReport, DeviceDetails, Mended, SuperblockState, View, check,
     read_superblock,
 };
 use convoy_thinpool::{Control, Pool, PoolStatus};
@@ -93,6 +93,8 @@ pub(super) struct Reading {
     pub(super) transaction: Option<TransactionId>,
     pub(super) block_size: Option<DataBlockSize>,
     pub(super) needs_check: bool,
+    /// Whether a power cut fell into the taking or releasing of a metadata snapshot.
+    pub(super) torn: bool,
     /// `None` where the trees that list them do not verify.
     pub(super) devices: Option<BTreeMap<DevId, Device>>,
     /// Why nothing on the data device was looked at, if so.
@@ -249,9 +251,10 @@ pub(super) fn look_at(
             read_down(&record, known, looking.machine)
         }
     };
-    let size = match record.loop_backed {
-        true => std::fs::metadata(&record.data).map(|file| Bytes(file.len())),
-        false => looking.machine.size_of(&record.data),
+    let size = if record.loop_backed {
+        std::fs::metadata(&record.data).map(|file| Bytes(file.len()))
+    } else {
+        looking.machine.size_of(&record.data)
     };
     Ok(PoolFacts {
         up,
@@ -270,14 +273,31 @@ fn read_down(
     let source = machine
         .metadata(&record.metadata)
         .map_err(Unread::Metadata)?;
-    let report = check(&source, &CheckOptions::default()).map_err(Unread::Metadata)?;
+    // As it was committed: the next start completes what a power cut tore.
+    match Mended::of(&source) {
+        Ok(mended) => {
+            let mut reading = read_source(&mended, record, known, machine)?;
+            reading.torn = mended.block_0().is_some();
+            Ok(reading)
+        }
+        Err(_) => read_source(&source, record, known, machine),
+    }
+}
+
+fn read_source<S: BlockSource>(
+    source: &S,
+    record: &catalog::Pool,
+    known: &BTreeSet<DevId>,
+    machine: &dyn Machine,
+) -> Result<Reading, Unread> {
+    let report = check(source, &CheckOptions::default()).map_err(Unread::Metadata)?;
     let mut reading = Reading::of(report);
-    if let Ok(SuperblockState::Valid(superblock)) = read_superblock(&source) {
+    if let Ok(SuperblockState::Valid(superblock)) = read_superblock(source) {
         reading.transaction = Some(superblock.transaction);
         reading.block_size = Some(superblock.data_block_size);
         reading.needs_check = superblock.needs_check;
     }
-    let Ok(view) = View::live(&source) else {
+    let Ok(view) = View::live(source) else {
         return Ok(reading);
     };
     let at = |block: u64| {
@@ -337,6 +357,7 @@ impl Reading {
             transaction: None,
             block_size: None,
             needs_check: false,
+            torn: false,
             devices: None,
             data: Ok(()),
         }

@@ -53,11 +53,12 @@ pub(super) fn mend(
         }
         return Err(error);
     }
-    let done = match damaged {
-        true => format!("thin_repair wrote a repaired copy of {from} to {to}, which verifies"),
-        false => format!(
+    let done = if damaged {
+        format!("thin_repair wrote a repaired copy of {from} to {to}, which verifies")
+    } else {
+        format!(
             "{from} was copied to {to}, where thin_check cleared the flag that asks for a check"
-        ),
+        )
     };
     let mut said = vec![
         done,

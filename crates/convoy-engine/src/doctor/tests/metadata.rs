@@ -1,6 +1,7 @@
 //! Metadata that is damaged, or that the kernel wants checked.
 
 use super::*;
+use convoy_testkit::thin::BlockType;
 
 #[test]
 fn a_flag_that_asks_for_a_check_is_told_with_what_our_check_says() {
@@ -63,4 +64,17 @@ fn a_spare_that_cannot_be_is_refused() {
         accept_loss: true,
     };
     world.refuses_to_fix(&remedy, "making the spare");
+}
+
+/// Block 0 names a metadata snapshot that nothing counts: the start completes that, and so it is no damage.
+#[test]
+fn a_torn_metadata_snapshot_is_a_note() {
+    let world = World::new();
+    let options = ImageOptions::fitting(&world.model);
+    let mut image = world.model.image(options);
+    let beyond = image.bytes.len() as u64 / 4096 - 1;
+    // Where the held root is in the superblock.
+    image.poke_u64(0, BlockType::Superblock, 56, beyond);
+    fs::write(world.metadata(), image.bytes).unwrap();
+    assert_eq!(world.codes(), ["interrupted"]);
 }
