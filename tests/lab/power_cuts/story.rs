@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// What is cut, in the order of the cuts, and about how many steps it has; a cut beyond the last falls later.
 const CUTS: [(Verb, u64); 12] = [
-    (Verb::Open, 24),
+    (Verb::Open, 16),
     (Verb::Snapshot, 20),
     (Verb::Create, 22),
     (Verb::Backup, 46),
@@ -141,14 +141,16 @@ impl Story {
 
     /// Does this and that, and then what is to be cut.
     pub(super) fn go_on_until_the_cut(&mut self) -> ! {
-        let (verb, steps) = CUTS[usize::try_from(self.cuts + self.seed - 1).unwrap() % CUTS.len()];
+        // The first opening comes once in a story.
+        let (first, others) = (CUTS[0], &CUTS[1..]);
+        let next = usize::try_from(self.cuts + self.seed).unwrap() % others.len();
+        let is_first = self.before.is_empty();
+        let (verb, steps) = if is_first { first } else { others[next] };
         let steps = self.actor.dice.below(steps);
         let hold = self.actor.dice.below(3) == 0;
-        if self.before.is_empty() {
+        if is_first {
             make_destination();
-            if verb == Verb::Open {
-                self.actor.cutter.arm(steps, hold);
-            }
+            self.actor.cutter.arm(steps, hold);
             self.actor.open_first();
         }
         self.actor.make_busy();
