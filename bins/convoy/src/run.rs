@@ -454,9 +454,10 @@ fn diagnosed(diagnosis: &Diagnosis, output: Output) -> Outcome {
     };
     Outcome {
         stdout,
-        status: match diagnosis.well {
-            true => 0,
-            false => Kind::PoolUnhealthy.exit_code(),
+        status: if diagnosis.well {
+            0
+        } else {
+            Kind::PoolUnhealthy.exit_code()
         },
         ..Outcome::default()
     }

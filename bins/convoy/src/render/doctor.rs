@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
     let mut text = format!("root {}\n", safe::line(&diagnosis.root));
     match &diagnosis.catalog {
-        Some(numbers) => text.push_str(&format!("catalog: {}\n", holds(*numbers))),
+        Some(numbers) => text.extend(["catalog: ", &holds(*numbers), "\n"]),
         None => text.push_str("catalog: cannot be read\n"),
     }
     for copy in &diagnosis.copies {
@@ -16,22 +16,20 @@ pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
             (Some(numbers), _) => holds(numbers),
             (None, problem) => safe::line(problem.as_deref().unwrap_or("cannot be read")),
         };
-        text.push_str(&format!("copy {}: {what}\n", safe::line(&copy.path)));
+        text.extend(["copy ", &safe::line(&copy.path), ": ", &what, "\n"]);
     }
     if let Some(pool) = &diagnosis.pool {
         text.push_str(&pool_line(pool));
     }
     if let Some(why) = &diagnosis.read_only {
-        text.push_str(&format!(
-            "the daemon only looks and changes nothing: {}\n",
-            safe::line(why)
-        ));
+        let looks = "the daemon only looks and changes nothing: ";
+        text.extend([looks, &safe::line(why), "\n"]);
     }
     for finding in &diagnosis.findings {
         text.push_str(&finding_lines(finding));
     }
     for line in &diagnosis.fixed {
-        text.push_str(&format!("done: {}\n", safe::line(line)));
+        text.extend(["done: ", &safe::line(line), "\n"]);
     }
     text.push_str(if diagnosis.well {
         "all is well\n"
@@ -79,9 +77,9 @@ fn finding_lines(finding: &Finding) -> String {
         safe::line(&finding.what)
     );
     for seen in &finding.evidence {
-        text.push_str(&format!("  seen: {}\n", safe::line(seen)));
+        text.extend(["  seen: ", &safe::line(seen), "\n"]);
     }
-    text.push_str(&format!("  cure: {}\n", safe::line(&finding.cure)));
+    text.extend(["  cure: ", &safe::line(&finding.cure), "\n"]);
     text
 }
 
