@@ -203,8 +203,8 @@ impl Engine {
         )
         .doing(|| {
             format!(
-                "backing up snapshot {} to {}",
-                snapshot.name, destination.location
+                "backing up snapshot {} of volume {} to {}",
+                snapshot.name, volume.name, destination.location
             )
         })?;
         op.phase(Phase::Committed);
@@ -368,7 +368,10 @@ struct Pins<'a> {
 
 impl<'a> Pins<'a> {
     fn new(engine: &'a Engine, op: Uuid) -> Self {
-        let mut pinning = engine.pinning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pinning = engine
+            .pinning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         pinning.insert(op);
         Self { engine, op }
     }

@@ -31,16 +31,9 @@ impl<'a> Bounded<'a> {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        match left.checked_sub(bytes) {
-            Some(rest) => {
-                *left = rest;
-                false
-            }
-            None => {
-                *left = STRIDE;
-                true
-            }
-        }
+        let rest = left.checked_sub(bytes);
+        *left = rest.unwrap_or(STRIDE);
+        rest.is_none()
     }
 }
 
