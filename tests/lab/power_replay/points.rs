@@ -66,3 +66,37 @@ pub(super) fn sample(points: Vec<Point>, most: usize, seed: u64) -> Vec<Point> {
     let picked = (0..most).map(|n| begin + n * count / most);
     picked.filter_map(|n| points.get(n).cloned()).collect()
 }
+
+/// What was told before the next flush is held against a point; what was told after it is not.
+#[test]
+fn a_point_answers_for_what_was_told_before_the_next() {
+    let entry = |kind, len, barrier| Entry {
+        kind,
+        offset: 0,
+        len,
+        barrier,
+    };
+    let mark = |text: &str| entry(Kind::Mark(text.to_owned()), 0, false);
+    let write = |barrier| entry(Kind::Write { at: 0 }, 512, barrier);
+    let flush = || entry(Kind::Write { at: 0 }, 0, true);
+    let log = [
+        write(true),
+        mark(READY),
+        mark("begin,a"),
+        write(false),
+        flush(),
+        mark("done,a"),
+        flush(),
+        flush(),
+        write(false),
+        mark(END),
+        write(true),
+    ];
+    let (points, lines) = of(&log);
+    assert_eq!(lines, ["ready", "begin a", "done a", "end"]);
+    let found: Vec<_> = points.iter().map(|p| (p.entry, p.next, p.told)).collect();
+    // The flush after `done` is a point of its own for what was told; the next one adds nothing.
+    assert_eq!(found, [(4, 6, 3), (6, 10, 4), (10, 11, 4)]);
+    assert_eq!(sample(points.clone(), 9, 1).len(), 3);
+    assert_eq!(sample(points, 2, 1).len(), 2);
+}
