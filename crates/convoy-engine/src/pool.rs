@@ -73,7 +73,11 @@ pub(crate) fn bring_up(
             record.metadata_size = device_size(machine, &devices.metadata)?;
         }
     }
-    let hold = hold(&record, machine)?;
+    // A pool that is to be made is nobody's yet: whoever has its name or its devices is told as that.
+    let mut held = None;
+    if record.initialised {
+        held = hold(&record, machine)?;
+    }
     if let Some(block) = committed {
         steps.run("metadata.mend", || mend(&devices.metadata, &block, machine))?;
     }
@@ -111,7 +115,10 @@ pub(crate) fn bring_up(
             .doing(|| "releasing a stale metadata snapshot")?;
         check_active(catalog, &record, &pool, machine)?;
     }
-    Ok((pool, record, hold))
+    if held.is_none() {
+        held = hold(&record, machine)?;
+    }
+    Ok((pool, record, held))
 }
 
 /// One engine to a pool: a root that was copied describes the same pool as its original, and both would find

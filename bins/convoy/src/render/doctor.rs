@@ -6,37 +6,35 @@ use serde_json::{Value, json};
 
 /// For people: what was looked at, then each finding with what was seen and what to do.
 pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
-    let mut text = format!("root {}\n", safe::line(&diagnosis.root));
-    match &diagnosis.catalog {
-        Some(numbers) => text.extend(["catalog: ", &holds(*numbers), "\n"]),
-        None => text.push_str("catalog: cannot be read\n"),
-    }
+    let mut lines = vec![format!("root {}", safe::line(&diagnosis.root))];
+    lines.push(match diagnosis.catalog {
+        Some(numbers) => format!("catalog: {}", holds(numbers)),
+        None => "catalog: cannot be read".to_owned(),
+    });
     for copy in &diagnosis.copies {
         let what = match (copy.holds, &copy.problem) {
             (Some(numbers), _) => holds(numbers),
             (None, problem) => safe::line(problem.as_deref().unwrap_or("cannot be read")),
         };
-        text.extend(["copy ", &safe::line(&copy.path), ": ", &what, "\n"]);
+        lines.push(format!("copy {}: {what}", safe::line(&copy.path)));
     }
-    if let Some(pool) = &diagnosis.pool {
-        text.push_str(&pool_line(pool));
-    }
+    lines.extend(diagnosis.pool.as_ref().map(pool_line));
     if let Some(why) = &diagnosis.read_only {
-        let looks = "the daemon only looks and changes nothing: ";
-        text.extend([looks, &safe::line(why), "\n"]);
+        let why = safe::line(why);
+        lines.push(format!("the daemon only looks and changes nothing: {why}"));
     }
     for finding in &diagnosis.findings {
-        text.push_str(&finding_lines(finding));
+        finding_lines(finding, &mut lines);
     }
-    for line in &diagnosis.fixed {
-        text.extend(["done: ", &safe::line(line), "\n"]);
-    }
-    text.push_str(if diagnosis.well {
-        "all is well\n"
+    let done = diagnosis.fixed.iter();
+    lines.extend(done.map(|line| format!("done: {}", safe::line(line))));
+    let verdict = if diagnosis.well {
+        "all is well"
     } else {
-        "not well: a daemon would change nothing\n"
-    });
-    text
+        "not well: a daemon would change nothing"
+    };
+    lines.push(verdict.to_owned());
+    lines.join("\n") + "\n"
 }
 
 fn holds(holds: Holds) -> String {
@@ -59,7 +57,7 @@ fn holds(holds: Holds) -> String {
 fn pool_line(pool: &PoolSeen) -> String {
     let number = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
     format!(
-        "pool {}: {}, transaction {}, {} thin devices; metadata {}, data {}\n",
+        "pool {}: {}, transaction {}, {} thin devices; metadata {}, data {}",
         safe::line(&pool.name),
         if pool.up { "up" } else { "down" },
         number(pool.transaction),
@@ -69,18 +67,17 @@ fn pool_line(pool: &PoolSeen) -> String {
     )
 }
 
-fn finding_lines(finding: &Finding) -> String {
-    let mut text = format!(
-        "\n{} {}: {}\n",
+fn finding_lines(finding: &Finding, lines: &mut Vec<String>) {
+    lines.push(String::new());
+    lines.push(format!(
+        "{} {}: {}",
         safe::line(&finding.gravity),
         safe::line(&finding.code),
         safe::line(&finding.what)
-    );
-    for seen in &finding.evidence {
-        text.extend(["  seen: ", &safe::line(seen), "\n"]);
-    }
-    text.extend(["  cure: ", &safe::line(&finding.cure), "\n"]);
-    text
+    ));
+    let evidence = finding.evidence.iter();
+    lines.extend(evidence.map(|seen| format!("  seen: {}", safe::line(seen))));
+    lines.push(format!("  cure: {}", safe::line(&finding.cure)));
 }
 
 /// As an object.

@@ -79,7 +79,7 @@ pub(crate) fn copies(path: &Path) -> Vec<PathBuf> {
 /// Killed at any moment, `path` is the one or the other. A sound catalog must have been closed before: its
 /// write-ahead log, which is moved first, is then empty.
 pub(crate) fn replace(path: &Path, new: &Path) -> Result<Option<PathBuf>, Error> {
-    let aside = (1..)
+    let aside = (1..=u32::MAX)
         .map(|n| beside(path, &format!("{REPLACED}{n}")))
         .find(|aside| fs::symlink_metadata(aside).is_err())
         .expect("there are more numbers than files in a directory");

@@ -81,7 +81,7 @@ fn into_memory(path: &Path) -> Result<Connection, Error> {
     Ok(memory)
 }
 
-/// With a write-ahead log, SQLite needs the log's index and may make it. Without one, not even that.
+/// With a write-ahead log, `SQLite` needs the log's index and may make it. Without one, not even that.
 fn connect_to_read(path: &Path) -> Result<Connection, Error> {
     let wal = fs::metadata(beside(path, "-wal"));
     if wal.is_ok_and(|wal| wal.len() > 0) {
@@ -93,7 +93,7 @@ fn connect_to_read(path: &Path) -> Result<Connection, Error> {
             b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 uri.push(char::from(*byte));
             }
-            byte => uri.push_str(&format!("%{byte:02x}")),
+            byte => uri.extend(["%", &format!("{byte:02x}")]),
         }
     }
     uri.push_str("?immutable=1");

@@ -244,12 +244,11 @@ pub(super) fn look_at(
         // Not up.
         _ => None,
     };
-    let metadata = match (pool, &up) {
-        (Some(pool), Some(_)) => read_held(pool, known, looking.machine, settled),
-        _ => {
-            settled();
-            read_down(&record, known, looking.machine)
-        }
+    let metadata = if let (Some(pool), Some(_)) = (pool, &up) {
+        read_held(pool, known, looking.machine, settled)
+    } else {
+        settled();
+        read_down(&record, known, looking.machine)
     };
     let size = if record.loop_backed {
         std::fs::metadata(&record.data).map(|file| Bytes(file.len()))

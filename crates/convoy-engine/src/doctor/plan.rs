@@ -376,7 +376,7 @@ impl Draft<'_> {
 
     /// The wanted name if it is one and free, else one of the device's number.
     fn free_name(&mut self, wanted: &str, id: DevId) -> String {
-        let numbered = (2..).map(|n| format!("recovered-{id}-{n}"));
+        let numbered = (2..=u32::MAX).map(|n| format!("recovered-{id}-{n}"));
         let candidates = [wanted.to_owned(), format!("recovered-{id}")];
         let name = candidates
             .into_iter()

@@ -75,7 +75,7 @@ pub(super) fn mend(
 /// For a loop-backed pool: a file as long as the original.
 fn new_file(metadata: &Path, remedy: &Remedy, root: &Root) -> Result<PathBuf, Error> {
     let (_, own) = root.loop_files()?;
-    let numbered = (1..).map(|n| own.with_extension(format!("mended-{n}.img")));
+    let numbered = (1..=u32::MAX).map(|n| own.with_extension(format!("mended-{n}.img")));
     let spare = match &remedy.spare {
         Some(spare) => spare.clone(),
         None => numbered

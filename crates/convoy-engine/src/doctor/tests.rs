@@ -41,6 +41,40 @@ fn block_size() -> DataBlockSize {
     DataBlockSize::new(Sectors(128)).unwrap()
 }
 
+fn volume(n: u32, name: &str) -> Volume {
+    Volume {
+        uuid: uuid(n),
+        pool: uuid(1000),
+        name: name.parse().unwrap(),
+        dev_id: id(n),
+        size: Bytes(16 * BLOCK),
+        filesystem: "ext4".to_owned(),
+        state: VolumeState::Ready,
+        created: "2026-11-22T10:11:12Z".parse().unwrap(),
+        labels: BTreeMap::new(),
+        owner: None,
+        group: None,
+        restored_from: None,
+        op: uuid(2000),
+    }
+}
+
+fn snapshot(n: u32, of: u32, name: &str) -> Snapshot {
+    Snapshot {
+        uuid: uuid(n),
+        volume: uuid(of),
+        pool: uuid(1000),
+        name: name.parse().unwrap(),
+        dev_id: id(n),
+        size: Bytes(16 * BLOCK),
+        state: SnapshotState::Ready,
+        created: "2026-11-22T10:11:12Z".parse().unwrap(),
+        labels: BTreeMap::new(),
+        op: uuid(2000),
+        hold_micros: None,
+    }
+}
+
 impl World {
     /// A pool at transaction 3: volumes 1 (`web`) and 2 (`db`), and 3, a snapshot of 1 (`nightly`).
     fn new() -> Self {
@@ -99,43 +133,9 @@ impl World {
         }
     }
 
-    fn volume(&self, n: u32, name: &str) -> Volume {
-        Volume {
-            uuid: uuid(n),
-            pool: uuid(1000),
-            name: name.parse().unwrap(),
-            dev_id: id(n),
-            size: Bytes(16 * BLOCK),
-            filesystem: "ext4".to_owned(),
-            state: VolumeState::Ready,
-            created: "2026-11-22T10:11:12Z".parse().unwrap(),
-            labels: BTreeMap::new(),
-            owner: None,
-            group: None,
-            restored_from: None,
-            op: uuid(2000),
-        }
-    }
-
-    fn snapshot(&self, n: u32, of: u32, name: &str) -> Snapshot {
-        Snapshot {
-            uuid: uuid(n),
-            volume: uuid(of),
-            pool: uuid(1000),
-            name: name.parse().unwrap(),
-            dev_id: id(n),
-            size: Bytes(16 * BLOCK),
-            state: SnapshotState::Ready,
-            created: "2026-11-22T10:11:12Z".parse().unwrap(),
-            labels: BTreeMap::new(),
-            op: uuid(2000),
-            hold_micros: None,
-        }
-    }
-
     /// In pool and catalog, one transaction, with a filesystem.
     fn make_volume(&mut self, n: u32, name: &str) {
-        self.transaction(Change::PutVolume(self.volume(n, name)), n);
+        self.transaction(Change::PutVolume(volume(n, name)), n);
         assert!(self.model.create_thin(n));
         for thin in 0..4 {
             assert!(self.model.write(n, thin));
@@ -144,7 +144,7 @@ impl World {
     }
 
     fn make_snapshot(&mut self, n: u32, of: u32, name: &str) {
-        self.transaction(Change::PutSnapshot(self.snapshot(n, of, name)), n);
+        self.transaction(Change::PutSnapshot(snapshot(n, of, name)), n);
         assert!(self.model.create_snap(n, of));
         // The origin goes on, so that the two do not share their first block.
         self.model.write(of, 0);
@@ -251,7 +251,7 @@ impl World {
         [self.metadata(), self.data()].map(|file| fs::read(file).ok())
     }
 
-    /// Every file of the root but the lock, and SQLite's index of a log, which holds nothing.
+    /// Every file of the root but the lock, and `SQLite`'s index of a log, which holds nothing.
     fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.root()];

@@ -34,10 +34,10 @@ fn every_damage_is_told_and_fixed_from_the_copy() {
     check("catalog-damaged", &|w| damage(w, &|bytes| bytes.clear()));
     check("catalog-damaged", &|w| damage(w, &|bytes| bytes.fill(0)));
     check("catalog-damaged", &|w| {
-        damage(w, &|bytes| bytes.truncate(bytes.len() / 2))
+        damage(w, &|bytes| bytes.truncate(bytes.len() / 2));
     });
     check("catalog-damaged", &|w| {
-        damage(w, &|bytes| bytes[4096..].fill(0x5a))
+        damage(w, &|bytes| bytes[4096..].fill(0x5a));
     });
     check("catalog-damaged", &|w| damage(w, &|bytes| bytes[0] ^= 1));
 }
@@ -51,7 +51,7 @@ fn a_damaged_copy_is_passed_over() {
         .catalog()
         .apply(&[Change::PutVolume(Volume {
             labels: [("a".to_owned(), "b".to_owned())].into(),
-            ..world.volume(1, "web")
+            ..volume(1, "web")
         })])
         .unwrap();
     keep(&world);
@@ -115,7 +115,7 @@ fn what_an_older_catalog_calls_half_done_is_not_undone() {
     let catalog = world.catalog();
     let half = |n, name| Volume {
         state: VolumeState::Formatting,
-        ..world.volume(n, name)
+        ..volume(n, name)
     };
     let half = [half(4, "used"), half(5, "unknown")].map(Change::PutVolume);
     catalog.apply(&half).unwrap();

@@ -139,7 +139,7 @@ fn an_interrupted_operation_is_a_note_and_left_to_the_engine() {
     };
     let creating = Volume {
         state: VolumeState::Creating,
-        ..world.volume(4, "half")
+        ..volume(4, "half")
     };
     catalog
         .begin(&plan, &[Change::PutVolume(creating)])
@@ -188,13 +188,13 @@ fn blank_foreign_and_missing_devices_are_not_to_be_fixed() {
         world.refuses_to_fix(&accepting(), "not to be fixed");
     };
     check("metadata-blank", &|w| {
-        fs::write(w.metadata(), [0; 1 << 20]).unwrap()
+        fs::write(w.metadata(), vec![0; 1 << 20]).unwrap();
     });
     check("metadata-foreign", &|w| {
-        fs::write(w.metadata(), [0x5a; 1 << 20]).unwrap()
+        fs::write(w.metadata(), vec![0x5a; 1 << 20]).unwrap();
     });
     check("metadata-unreadable", &|w| {
-        fs::remove_file(w.metadata()).unwrap()
+        fs::remove_file(w.metadata()).unwrap();
     });
     check("data-unreadable", &|w| fs::remove_file(w.data()).unwrap());
 }
