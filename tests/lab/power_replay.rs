@@ -11,6 +11,7 @@ mod points;
 mod record;
 mod replay;
 mod stack;
+mod torn;
 
 use convoy_tests::story::Verb;
 use record::Workload;
