@@ -61,7 +61,7 @@ fn damaged_metadata_is_kept_from_the_kernel_and_repaired_into_a_spare() {
     let metadata = files(&world)[1].clone();
     // The flag first: the metadata is sound.
     edit(&metadata, |image| {
-        image.poke_u32(0, BlockType::Superblock, FLAGS, NEEDS_CHECK)
+        image.poke_u32(0, BlockType::Superblock, FLAGS, NEEDS_CHECK);
     });
     both_refuse(&world, &[Code::NeedsCheck], "needs_check");
     drop(looks(&world));
