@@ -10,13 +10,16 @@ use convoy_tests::command::{tool, word};
 use convoy_tests::noise::noise;
 use convoy_thin_metadata::{FileSource, Space, View};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const BLOCK: usize = 4096;
-/// What tells a superblock's checksum from others, and where the held root is (`docs/formats/thin-metadata.md`).
+/// What tells a superblock's checksum from others, and where things are in it (`docs/formats/thin-metadata.md`).
 const SALT: u32 = 160_774;
+const NUMBER: usize = 8;
 const HELD_ROOT: usize = 56;
+const SPACE_MAPS: Range<usize> = 64..320;
 
 #[test]
 fn a_torn_snapshot_is_mended_at_the_next_opening() {
@@ -49,14 +52,21 @@ fn free_block(metadata: &Path) -> u64 {
     free.unwrap().unwrap().begin
 }
 
+/// Writes what the kernel writes one flush before it commits: the snapshot's copy of block 0, which has no space
+/// maps, and block 0 with nothing new but the name.
 fn name_a_snapshot(metadata: &Path, root: u64) {
     let options = File::options().read(true).write(true).open(metadata);
     let file = options.unwrap();
     let mut block = [0; BLOCK];
     file.read_exact_at(&mut block, 0).unwrap();
+    let mut copy = block;
+    copy[NUMBER..NUMBER + 8].copy_from_slice(&root.to_le_bytes());
+    copy[SPACE_MAPS].fill(0);
     block[HELD_ROOT..HELD_ROOT + 8].copy_from_slice(&root.to_le_bytes());
-    let sum = crc32c(&block[4..]) ^ SALT;
-    block[..4].copy_from_slice(&sum.to_le_bytes());
-    file.write_all_at(&block, 0).unwrap();
+    for (place, mut block) in [(root, copy), (0, block)] {
+        let sum = crc32c(&block[4..]) ^ SALT;
+        block[..4].copy_from_slice(&sum.to_le_bytes());
+        file.write_all_at(&block, place * BLOCK as u64).unwrap();
+    }
     file.sync_all().unwrap();
 }
