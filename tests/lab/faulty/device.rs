@@ -44,7 +44,7 @@ impl Device {
         file.sync_all().unwrap();
         let control = KernelControl::open().unwrap();
         let name = DmName::new(name).unwrap();
-        let uuid = DmUuid::new(&format!("LAB-{name}")).unwrap();
+        let uuid = DmUuid::new(format!("LAB-{name}")).unwrap();
         let info = control.create(&name, &uuid).unwrap();
         let mut device = Self {
             control,

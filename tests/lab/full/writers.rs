@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,21 +12,16 @@ pub(super) const WRITERS: usize = 8;
 /// Writers at work.
 pub(super) struct Writers {
     threads: Vec<JoinHandle<()>>,
-    pub(super) written: Arc<AtomicU64>,
     pub(super) errors: Arc<Mutex<Vec<String>>>,
 }
 
 /// Each writes so many MiB to a file below its mount point; the first error of each is kept.
 pub(super) fn start(targets: &[PathBuf], mib: usize) -> Writers {
-    let (written, errors) = (Arc::default(), Arc::default());
+    let errors = Arc::default();
     let threads = targets
         .iter()
         .map(|target| {
-            let (path, written, errors) = (
-                target.join("written"),
-                Arc::clone(&written),
-                Arc::clone(&errors),
-            );
+            let (path, errors) = (target.join("written"), Arc::clone(&errors));
             std::thread::spawn(move || {
                 let chunk = vec![0x5a; 1 << 20];
                 let work = || -> std::io::Result<()> {
@@ -35,7 +29,6 @@ pub(super) fn start(targets: &[PathBuf], mib: usize) -> Writers {
                     for _ in 0..mib {
                         file.write_all(&chunk)?;
                         file.sync_data()?;
-                        AtomicU64::fetch_add(&written, 1, Ordering::SeqCst);
                     }
                     Ok(())
                 };
@@ -46,11 +39,7 @@ pub(super) fn start(targets: &[PathBuf], mib: usize) -> Writers {
             })
         })
         .collect();
-    Writers {
-        threads,
-        written,
-        errors,
-    }
+    Writers { threads, errors }
 }
 
 impl Writers {
