@@ -20,7 +20,7 @@ fn pid(daemon: &Daemon) -> Pid {
 /// A daemon with a volume of some noise, and a snapshot of it.
 fn begun(world: &World) -> Daemon {
     let daemon = Daemon::start(&world.root(), &[]);
-    daemon.ok(&["create", "v", "--size", "128M"]);
+    daemon.ok(&["create", "v", "--size", "64M"]);
     change(&daemon, 1);
     daemon.ok(&["snapshot", "create", "v", "--name", "s1"]);
     daemon
@@ -36,8 +36,8 @@ fn device(daemon: &Daemon, volume: &str) -> String {
 fn change(daemon: &Daemon, seed: u64) {
     let device = device(daemon, "v");
     for at in 0..3 {
-        let bytes = noise(seed * 100 + at, 8 << 20);
-        write_device(Path::new(&device), (32 + 16 * at) << 20, &bytes);
+        let bytes = noise(seed * 100 + at, 4 << 20);
+        write_device(Path::new(&device), (24 + 8 * at) << 20, &bytes);
     }
 }
 
@@ -129,9 +129,10 @@ fn a_daemon_out_of_files_refuses_and_goes_on() {
             .count()
     };
     let is_torture = std::env::var_os("CONVOY_TORTURE").is_some();
+    let most = if is_torture { 12 } else { 5 };
     let (mut refused, idle) = (0, open());
     // The first is for the connection itself. A destination that has no file to spare is asked again for a while.
-    for more in 1..10 {
+    for more in 1..most {
         for words in [
             &["snapshot", "create", "v", "--name", "few"][..],
             &["backup", "create", "s1", "--dest", &dest],
