@@ -54,6 +54,10 @@ pub trait Failpoints: Send + Sync {
 /// by a device mapper, a machine or a store that misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(unreachable_pub, reason = "given out with the feature only")
+)]
 pub enum Mistake {
     /// Messages are sent to the pool without an intent in the catalog.
     NoIntent,
@@ -111,19 +115,15 @@ impl Steps {
     }
 
     /// Whether to make a mistake; never without the feature.
-    #[cfg_attr(
-        not(feature = "failpoints"),
-        expect(clippy::unused_self, reason = "mistakes are what the feature adds")
-    )]
+    #[cfg(feature = "failpoints")]
     pub(crate) fn err(&self, mistake: Mistake) -> bool {
-        #[cfg(not(feature = "failpoints"))]
-        let errs = {
-            let _unused = mistake;
-            false
-        };
-        #[cfg(feature = "failpoints")]
-        let errs = self.hook.as_ref().is_some_and(|hook| hook.errs(mistake));
-        errs
+        self.hook.as_ref().is_some_and(|hook| hook.errs(mistake))
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(clippy::unused_self, reason = "mistakes are what the feature adds")]
+    pub(crate) fn err(&self, _mistake: Mistake) -> bool {
+        false
     }
 
     #[cfg(feature = "failpoints")]
