@@ -13,6 +13,7 @@ use convoy_thinpool::{
 };
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, Sectors};
 use nix::errno::Errno;
+use std::fmt::Write;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -202,17 +203,15 @@ impl Side {
     }
 
     fn first_bytes(&self, id: u64) -> Vec<u8> {
-        let read = |block: u64| match &self.model {
-            Some(model) => {
+        let read = |block: u64| {
+            if let Some(model) = &self.model {
                 let bytes = model.read_block(&name(id), block).unwrap();
-                bytes.map_or(0, |bytes| bytes[0])
+                return bytes.map_or(0, |bytes| bytes[0]);
             }
-            None => {
-                let mut byte = [0];
-                let file = std::fs::File::open(self.node(id)).unwrap();
-                file.read_exact_at(&mut byte, block * BLOCK as u64).unwrap();
-                byte[0]
-            }
+            let mut byte = [0];
+            let file = std::fs::File::open(self.node(id)).unwrap();
+            file.read_exact_at(&mut byte, block * BLOCK as u64).unwrap();
+            byte[0]
         };
         (0..BLOCKS).map(read).collect()
     }
@@ -320,9 +319,9 @@ impl Side {
             };
             let status = self.control.status(&name(id)).unwrap();
             let mapped = status.first().map_or("-", |target| target.text.trim());
-            state += &format!("; {id}: suspended {} {mapped}", info.suspended);
+            write!(state, "; {id}: suspended {} {mapped}", info.suspended).unwrap();
             if self.runs(id) {
-                state += &format!(" {:?}", self.first_bytes(id));
+                write!(state, " {:?}", self.first_bytes(id)).unwrap();
             }
         }
         state

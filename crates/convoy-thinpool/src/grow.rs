@@ -117,8 +117,8 @@ mod tests {
     //! On the model: only forward, never left suspended, whatever fails.
 
     use super::*;
+    use crate::PoolSpec;
     use crate::fake::{FakeKernel, Fault};
-    use crate::{Control, PoolSpec};
     use convoy_units::{DataBlockSize, DevId};
     use nix::errno::Errno;
     use std::fs::File;
