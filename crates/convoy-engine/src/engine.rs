@@ -14,6 +14,7 @@ use crate::read_only::ReadOnly;
 use crate::root::Root;
 use crate::seams::Seams;
 use crate::{pool, recovery};
+use convoy_catalog as catalog;
 use convoy_catalog::{Catalog, SnapshotState, VolumeState};
 use convoy_thinpool::{Pool, PoolStatus};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +59,7 @@ pub struct Engine {
     /// Why nothing is changed, while this engine only looks.
     pub(crate) reading: Option<ReadOnly>,
     /// Keeps engines with another root out of this pool. Held, never read.
-    pub(crate) _hold: Option<Hold>,
+    hold: Option<Hold>,
     /// Last, so that the lock is given up when everything above is gone.
     pub(crate) root: Root,
 }
@@ -97,7 +98,30 @@ impl Engine {
         let (pool, record, hold) =
             pool::bring_up(&root, &catalog, &config.pool, &control, &*machine, &steps)?;
         let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
-        let mut engine = Self {
+        let mut engine = Self::assemble(root, catalog, pool, &record, config, steps, machine);
+        engine.recovered = resumed;
+        engine.hold = hold;
+        let recovered = recovery::recover(&engine)?;
+        engine.recovered.extend(recovered);
+        *engine.health.reserve() = engine.take_reserve();
+        for line in &engine.recovered {
+            tracing::warn!("{line}");
+        }
+        engine.keep_copy_if_due();
+        Ok(engine)
+    }
+
+    /// An engine of its parts, at rest.
+    pub(crate) fn assemble(
+        root: Root,
+        catalog: Ledger,
+        pool: Pool,
+        record: &catalog::Pool,
+        config: &Config,
+        steps: Steps,
+        machine: Arc<dyn Machine>,
+    ) -> Self {
+        Self {
             catalog,
             pool,
             pool_uuid: record.uuid,
@@ -112,20 +136,12 @@ impl Engine {
             hold_limit: config.hold_limit,
             steps,
             machine,
-            recovered: resumed,
+            recovered: Vec::new(),
             meters: Meters::default(),
             reading: None,
-            _hold: hold,
+            hold: None,
             root,
-        };
-        let recovered = recovery::recover(&engine)?;
-        engine.recovered.extend(recovered);
-        *engine.health.reserve() = engine.take_reserve();
-        for line in &engine.recovered {
-            tracing::warn!("{line}");
         }
-        engine.keep_copy_if_due();
-        Ok(engine)
     }
 
     /// Takes everything down: unmounts volumes, removes their devices and the pool's, detaches loop

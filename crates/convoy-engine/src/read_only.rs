@@ -4,15 +4,11 @@
 //! Lists, `inspect`, `info`, the doctor and everything about backups but making and deleting them answer;
 //! every other verb is refused with the reason. Volumes that are in use already stay so.
 
-use crate::claims::Claims;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
-use crate::flush::Flushes;
-use crate::health::Health;
 use crate::ledger::Ledger;
-use crate::metrics::Meters;
 use crate::root::Root;
 use crate::seams::Seams;
 use convoy_catalog as catalog;
@@ -20,7 +16,7 @@ use convoy_catalog::Catalog;
 use convoy_fault::{Fault, Kind};
 use convoy_thinpool::{Control, Pool, PoolSpec};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// Why an engine only looks.
 #[derive(Debug, Clone)]
@@ -103,30 +99,12 @@ fn look(config: &Config, seams: Seams, error: Error) -> Result<Engine, Error> {
         return Err(error);
     };
     let pool = observe(&record, seams.control)?;
-    let engine = Engine {
-        catalog: Ledger::new(catalog, Steps::default()),
-        pool,
-        pool_uuid: record.uuid,
-        transactions: Mutex::default(),
-        volumes: Claims::default(),
-        backups: Claims::default(),
-        pinning: Mutex::default(),
-        broken: Mutex::default(),
-        flushes: Flushes::default(),
-        health: Health::default(),
-        growing: Mutex::default(),
-        hold_limit: config.hold_limit,
-        steps,
-        machine: seams.machine,
-        recovered: Vec::new(),
-        meters: Meters::default(),
-        reading: Some(ReadOnly {
-            why: convoy_fault::chain(&error),
-            copy,
-        }),
-        _hold: None,
-        root,
-    };
+    let catalog = Ledger::new(catalog, Steps::default());
+    let mut engine = Engine::assemble(root, catalog, pool, &record, config, steps, seams.machine);
+    engine.reading = Some(ReadOnly {
+        why: convoy_fault::chain(&error),
+        copy,
+    });
     engine.mark_unserved()?;
     Ok(engine)
 }

@@ -5,7 +5,7 @@
 //! back to work that had run out of what grew; with `needs_check`, or failed, the kernel refuses.
 
 use crate::error::Error;
-use crate::pool::{Pool, backing, read_status};
+use crate::pool::{Pool, backing, read_status, table_in_force};
 use crate::status::{PoolStatus, Usage};
 use crate::table::PoolTable;
 use convoy_units::{Bytes, Sectors};
@@ -68,14 +68,7 @@ impl Pool {
     fn load_length(&self, blocks: u64, low_water: u64) -> Result<(), Error> {
         let (control, name) = (self.control.as_ref(), &self.name);
         let what = || Error::control(format!("growing pool {name}"));
-        let lines = control.table(name).map_err(what())?;
-        let line = lines
-            .first()
-            .ok_or_else(|| Error::NotActive { name: name.clone() })?;
-        let table = PoolTable::parse(line).map_err(|source| Error::Table {
-            name: name.clone(),
-            source,
-        })?;
+        let table = table_in_force(control, name, what())?;
         let table = PoolTable {
             len: Sectors(blocks * self.spec.block_size.sectors().0),
             low_water,

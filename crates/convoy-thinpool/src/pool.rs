@@ -134,21 +134,7 @@ impl Pool {
             Some(info) => adopt(control.as_ref(), spec, &info, &wanted)?,
             None => bring_up(control.as_ref(), spec, &name, &wanted)?,
         };
-        let pool = Self {
-            control,
-            spec: spec.clone(),
-            name,
-            number: info.number,
-            turn: Turn::default(),
-            active: Mutex::default(),
-            watch: Watch {
-                guard: Arc::new(Unguarded),
-                limit: HOLD_LIMIT,
-            },
-        };
-        let active = pool.read_active()?;
-        *pool.active.lock().unwrap_or_else(PoisonError::into_inner) = active;
-        Ok(pool)
+        Self::handle(control, spec, name, info.number)
     }
 
     /// A handle on the pool as it is, up or not, to look at it: nothing is activated, adopted or compared
@@ -159,11 +145,21 @@ impl Pool {
             .info(&name)
             .map_err(Error::control("looking at the pool"))?;
         let nowhere = DeviceNumber { major: 0, minor: 0 };
+        let number = info.map_or(nowhere, |info| info.number);
+        Self::handle(control, spec, name, number)
+    }
+
+    fn handle(
+        control: Arc<dyn Control>,
+        spec: &PoolSpec,
+        name: DmName,
+        number: DeviceNumber,
+    ) -> Result<Self, Error> {
         let pool = Self {
             control,
             spec: spec.clone(),
             name,
-            number: info.map_or(nowhere, |info| info.number),
+            number,
             turn: Turn::default(),
             active: Mutex::default(),
             watch: Watch {
@@ -472,14 +468,7 @@ fn adopt(
         // Made by us and never given its table: nothing can have been stored through it.
         return complete(control, name, wanted);
     }
-    let lines = control.table(name).map_err(what())?;
-    let line = lines
-        .first()
-        .ok_or_else(|| Error::NotActive { name: name.clone() })?;
-    let table = PoolTable::parse(line).map_err(|source| Error::Table {
-        name: name.clone(),
-        source,
-    })?;
+    let table = table_in_force(control, name, what())?;
     if let Some(difference) = difference(&table, wanted) {
         return Err(differs(difference));
     }
@@ -496,6 +485,22 @@ fn adopt(
     }
     tracing::info!(pool = %name, "pool was active and is adopted");
     Ok(info.clone())
+}
+
+/// The table that a pool runs with.
+pub(crate) fn table_in_force(
+    control: &dyn Control,
+    name: &DmName,
+    what: impl FnOnce(ControlError) -> Error,
+) -> Result<PoolTable, Error> {
+    let lines = control.table(name).map_err(what)?;
+    let line = lines
+        .first()
+        .ok_or_else(|| Error::NotActive { name: name.clone() })?;
+    PoolTable::parse(line).map_err(|source| Error::Table {
+        name: name.clone(),
+        source,
+    })
 }
 
 /// What keeps a pool in force from being the wanted one. Its length may differ: growing is a later step.
