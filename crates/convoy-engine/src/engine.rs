@@ -95,12 +95,14 @@ impl Engine {
         // refuse to go on.
         let resumed = recovery::resume(&catalog, &*control)?;
         let machine = seams.machine;
-        let (pool, record, hold) =
-            pool::bring_up(&root, &catalog, &config.pool, &control, &*machine, &steps)?;
-        let pool = pool.guarded_by(steps.guard(seams.guard), config.hold_limit);
-        let mut engine = Self::assemble(root, catalog, pool, &record, config, steps, machine);
+        let up = pool::bring_up(&root, &catalog, &config.pool, &control, &*machine, &steps)?;
+        let pool = up
+            .pool
+            .guarded_by(steps.guard(seams.guard), config.hold_limit);
+        let mut engine = Self::assemble(root, catalog, pool, &up.record, config, steps, machine);
+        engine.hold = up.hold;
         engine.recovered = resumed;
-        engine.hold = hold;
+        engine.recovered.extend(up.said);
         let recovered = recovery::recover(&engine)?;
         engine.recovered.extend(recovered);
         *engine.health.reserve() = engine.take_reserve();

@@ -11,7 +11,7 @@ mod identity;
 mod record;
 
 use self::blank::check_blank;
-use self::devices::{device_size, make_loop_files, open_devices};
+use self::devices::{Devices, device_size, make_loop_files, open_devices};
 use self::identity::{check_active, check_identity, mend};
 use self::record::{changed_record, new_record};
 use crate::config::PoolConfig;
@@ -32,6 +32,16 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// A pool that is up.
+pub(crate) struct Up {
+    pub(crate) pool: Pool,
+    pub(crate) record: catalog::Pool,
+    /// Keeps engines with another root out.
+    pub(crate) hold: Option<Hold>,
+    /// What had to be put right, one sentence each.
+    pub(crate) said: Vec<String>,
+}
+
 /// Brings the pool up that this root has, or makes it.
 pub(crate) fn bring_up(
     root: &Root,
@@ -40,20 +50,8 @@ pub(crate) fn bring_up(
     control: &Arc<dyn Control>,
     machine: &dyn Machine,
     steps: &Steps,
-) -> Result<(Pool, catalog::Pool, Option<Hold>), Error> {
-    let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
-    let begun_before = !pools.is_empty();
-    let mut record = match (pools.pop(), pools.len()) {
-        (None, _) => new_record(root, config, machine)?,
-        (Some(record), 0) => changed_record(record, config)?,
-        (Some(_), others) => {
-            let what = format!(
-                "the catalog holds {} pools; this version serves one",
-                others + 1
-            );
-            return Err(Error::new(Kind::Unsupported, what));
-        }
-    };
+) -> Result<Up, Error> {
+    let (mut record, begun_before) = find_record(root, catalog, config, machine)?;
     if record.loop_backed {
         make_loop_files(&record, steps)?;
     }
@@ -78,32 +76,24 @@ pub(crate) fn bring_up(
     if record.initialised {
         held = hold(&record, machine)?;
     }
+    let mut said = Vec::new();
     if let Some(block) = committed {
         steps.run("metadata.mend", || mend(&devices.metadata, &block, machine))?;
+        said.push(
+            "completed the pool's metadata: the power was cut while a metadata snapshot of it was taken or released".to_owned(),
+        );
     }
     // A new pool's record is durable before the kernel formats anything, so that a pool of ours is known
     // as ours. What changes about one that exists is recorded once it is up with it.
     if !record.initialised {
         put(catalog, &record)?;
     }
-    let spec = PoolSpec {
-        name: record.name.clone(),
-        uuid: record.uuid,
-        metadata: devices.metadata,
-        data: devices.data,
-        block_size: record.block_size,
-        low_water: low_water(record.data_size.0 / record.block_size.bytes().0),
-        error_if_no_space: false,
-    };
-    let pool = match Pool::activate(Arc::clone(control), &spec) {
-        Ok(pool) => pool,
-        Err(error) => {
-            if !begun_before {
-                forget_unmade(catalog, &record, &spec.metadata, &**control, machine);
-            }
-            return Err(Error::of(format!("activating pool {}", record.name), error));
-        }
-    };
+    let spec = spec(&record, devices);
+    let activated = Pool::activate(Arc::clone(control), &spec);
+    if activated.is_err() && !begun_before {
+        forget_unmade(catalog, &record, &spec.metadata, &**control, machine);
+    }
+    let pool = activated.doing(|| format!("activating pool {}", record.name))?;
     let record = if record.initialised {
         put(catalog, &record)?;
         record
@@ -118,7 +108,46 @@ pub(crate) fn bring_up(
     if held.is_none() {
         held = hold(&record, machine)?;
     }
-    Ok((pool, record, held))
+    Ok(Up {
+        pool,
+        record,
+        hold: held,
+        said,
+    })
+}
+
+/// The record of the pool, and whether it was there before: with what the settings change about it, or new.
+fn find_record(
+    root: &Root,
+    catalog: &Ledger,
+    config: &PoolConfig,
+    machine: &dyn Machine,
+) -> Result<(catalog::Pool, bool), Error> {
+    let mut pools = catalog.pools().doing(|| "reading the pool's record")?;
+    match (pools.pop(), pools.len()) {
+        (None, _) => Ok((new_record(root, config, machine)?, false)),
+        (Some(record), 0) => Ok((changed_record(record, config)?, true)),
+        (Some(_), others) => {
+            let what = format!(
+                "the catalog holds {} pools; this version serves one",
+                others + 1
+            );
+            Err(Error::new(Kind::Unsupported, what))
+        }
+    }
+}
+
+/// A pool as the kernel is asked for it.
+fn spec(record: &catalog::Pool, devices: Devices) -> PoolSpec {
+    PoolSpec {
+        name: record.name.clone(),
+        uuid: record.uuid,
+        metadata: devices.metadata,
+        data: devices.data,
+        block_size: record.block_size,
+        low_water: low_water(record.data_size.0 / record.block_size.bytes().0),
+        error_if_no_space: false,
+    }
 }
 
 /// One engine to a pool: a root that was copied describes the same pool as its original, and both would find

@@ -33,6 +33,11 @@ fn a_torn_snapshot_is_mended_at_the_next_opening() {
 
     let engine = world.open(&[]);
 
+    let told = engine.info().unwrap().recovered;
+    assert!(
+        told.iter().any(|line| line.contains("metadata snapshot")),
+        "{told:?}"
+    );
     for more in ["a", "b", "c"] {
         volume(&engine, more, SIZE);
     }

@@ -87,12 +87,7 @@ pub(super) fn mend(device: &Path, block: &Block, machine: &dyn Machine) -> Resul
     let doing = || format!("completing the pool's metadata on {}", device.display());
     let writer = machine.writer(device).doing(doing)?;
     writer.write_at(0, block).doing(doing)?;
-    writer.flush().doing(doing)?;
-    tracing::warn!(
-        device = %device.display(),
-        "the power was cut while the kernel took or released a metadata snapshot: block 0 is what was committed again"
-    );
-    Ok(())
+    writer.flush().doing(doing)
 }
 
 /// The kernel is never given metadata that does not verify, whole: it reads damage only when it comes upon it, and
