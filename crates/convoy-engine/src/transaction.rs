@@ -155,11 +155,7 @@ impl Engine {
         }
         if now == intent.from {
             // One that is up cannot be deleted, and nobody may use what is being deleted.
-            for (_, row) in self.rows_of(intent)? {
-                self.pool
-                    .deactivate_thin(row.uuid())
-                    .doing(|| format!("finishing to {verb}"))?;
-            }
+            self.take_down(intent)?;
             self.delete_devices(&intent.actions)?;
             self.pool
                 .set_transaction_id(intent.from, intent.to)
@@ -174,6 +170,9 @@ impl Engine {
     /// that it found and did not make.
     fn undo(&self, intent: &Intent, found: Option<DevId>) -> Result<(), Error> {
         let verb = &intent.verb;
+        // Nothing that is undone is up, unless an attempt to undo it failed before and its volume was brought
+        // up meanwhile: its rows go now, and with them all that knows of it.
+        self.take_down(intent)?;
         for action in &intent.actions {
             if Some(action.dev_id()) != found {
                 self.pool
@@ -185,6 +184,16 @@ impl Engine {
         self.catalog
             .abandon(intent, &changes)
             .doing(|| format!("recording that {verb} is undone"))
+    }
+
+    /// Takes down what is up of what an intent names.
+    fn take_down(&self, intent: &Intent) -> Result<(), Error> {
+        for (_, row) in self.rows_of(intent)? {
+            self.pool
+                .deactivate_thin(row.uuid())
+                .doing(|| format!("taking down what is left of an attempt to {}", intent.verb))?;
+        }
+        Ok(())
     }
 
     /// Deletes the thin devices that these actions name; one that is gone already is no error.
