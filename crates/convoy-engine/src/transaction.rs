@@ -153,9 +153,12 @@ impl Engine {
             self.undo(intent, None)?;
             return Ok(Settled::Undone);
         }
-        if now == intent.from {
-            // One that is up cannot be deleted, and nobody may use what is being deleted.
+        if only_deletes {
+            // One that is up cannot be deleted, and nobody may use what is being deleted; one that is gone may
+            // have left a device that was brought up half since.
             self.take_down(intent)?;
+        }
+        if now == intent.from {
             self.delete_devices(&intent.actions)?;
             self.pool
                 .set_transaction_id(intent.from, intent.to)
