@@ -3,6 +3,8 @@
 //! Each module is run in a kernel of its own, its tests one after the other.
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod daemon;
@@ -42,6 +44,8 @@ mod power;
 mod power_cuts;
 #[cfg(test)]
 mod power_replay;
+#[cfg(test)]
+mod probe;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

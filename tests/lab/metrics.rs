@@ -83,15 +83,7 @@ fn a_page_tells_of_pool_volumes_backups_and_verbs() {
     daemon.ok(&["create", "data", "--size", "64M"]);
     daemon.ok(&["create", "idle", "--size", "64M"]);
     daemon.ok(&["snapshot", "create", "data", "--name", "s"]);
-    let made = daemon.json(&[
-        "--output",
-        "json",
-        "backup",
-        "create",
-        "s",
-        "--dest",
-        &world.dest(),
-    ]);
+    let made = daemon.back_up("s", &world.dest());
     daemon.fails(&["snapshot", "create", "nobody"], 10, "nobody");
     let page = scrape(&daemon);
     let stored = made["Summary"]["StoredBytes"].to_string();

@@ -126,6 +126,19 @@ impl Daemon {
         self.convoy(words).json()
     }
 
+    /// Backs a snapshot up, and gives the answer's JSON.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::json`].
+    #[track_caller]
+    pub fn back_up(&self, snapshot: &str, dest: &str) -> serde_json::Value {
+        let words = [
+            "--output", "json", "backup", "create", snapshot, "--dest", dest,
+        ];
+        self.json(&words)
+    }
+
     /// A command that must fail with this exit status, saying so in these words.
     ///
     /// # Panics

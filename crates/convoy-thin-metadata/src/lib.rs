@@ -48,7 +48,9 @@ pub use node::{MAX_HEIGHT, NodeRef};
 pub use runs::{Mappings, Run, Runs};
 pub use source::{Block, BlockSource, FileSource, MemorySource};
 pub use space_map::{CountRun, RefCounts};
-pub use superblock::{SpaceMapRoot, Superblock, SuperblockState, read_superblock};
+pub use superblock::{
+    SpaceMapRoot, Superblock, SuperblockState, has_superblock_magic, read_superblock,
+};
 pub use view::View;
 pub use walk::Walk;
 

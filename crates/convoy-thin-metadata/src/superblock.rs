@@ -18,6 +18,12 @@ const LIVE_TRIES: usize = 16;
 /// 4 KiB in sectors: the kernel knows no other metadata block size.
 const METADATA_BLOCK_SECTORS: u32 = 8;
 
+/// Whether these bytes begin as a thin pool's superblock does (its magic number, little-endian at byte 32), sound or not.
+/// For who must not write over one.
+pub fn has_superblock_magic(bytes: &[u8]) -> bool {
+    bytes.get(32..40) == Some(MAGIC.to_le_bytes().as_slice())
+}
+
 /// What the superblock says, in our words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {

@@ -33,15 +33,7 @@ fn memory_is_bounded_whatever_the_size() {
     file.sync_all().unwrap();
     drop(file);
     daemon.ok(&["snapshot", "create", "huge", "--name", "s"]);
-    let made = daemon.json(&[
-        "--output",
-        "json",
-        "backup",
-        "create",
-        "s",
-        "--dest",
-        &world.dest(),
-    ]);
+    let made = daemon.back_up("s", &world.dest());
     let after_backup = daemon.peak_memory();
     let url = text(&made, "/URL");
     daemon.ok(&["create", "back", "--backup", url]);

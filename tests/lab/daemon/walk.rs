@@ -147,15 +147,7 @@ fn the_originals_walk_without_any_option() {
     daemon.ok(&["backup", "inspect", &url.replace('&', "\\u0026")]);
     fs::write(Path::new(&target).join("file"), noise(2, 3 << 20)).unwrap();
     daemon.ok(&["snapshot", "create", "vol1", "--name", "snap2"]);
-    let second = daemon.json(&[
-        "--output",
-        "json",
-        "backup",
-        "create",
-        "vol1@snap2",
-        "--dest",
-        &dest,
-    ]);
+    let second = daemon.back_up("vol1@snap2", &dest);
     has_keys(&second, &["URL", "Backup", "Summary", "Operation"]);
     // One operation: in the answer, in the commit record, in the log.
     let operation = text(&second, "/Operation");

@@ -4,7 +4,7 @@ use super::hook::Hook;
 use crate::verbs::{back_up, mount, name, restore, snapshot, volume};
 use crate::world::{World, attach};
 use convoy_engine::{Config, Engine, Seams, pool_options};
-use convoy_thinpool::KernelControl;
+use convoy_thinpool::{KernelControl, loopdev};
 use convoy_units::Bytes;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -50,6 +50,20 @@ impl Stage {
         let options = options.map(|(key, value)| (key.to_owned(), value));
         config.pool = pool_options(&options).unwrap();
         config
+    }
+
+    /// Makes the pool's devices a little larger.
+    pub(crate) fn widen(&self) {
+        for (file, more) in [("data", Bytes::mib(1)), ("metadata", Bytes::kib(64))] {
+            let file = self.world.path(file);
+            let size = fs::metadata(&file).unwrap().len() + more.0;
+            loopdev::extend(&file, Path::new(&attach(&file)), Bytes(size)).unwrap();
+        }
+    }
+
+    /// What the pool's data device has room for.
+    pub(crate) fn data_size(&self) -> Bytes {
+        Bytes(fs::metadata(self.world.path("data")).unwrap().len())
     }
 
     pub(crate) fn seams(&self) -> Seams {

@@ -6,7 +6,7 @@ use crate::verbs::{
     back_up, delete_snapshot, delete_volume, is_sound, mount, name, restore, restore_request,
     silent, snapshot, unmount, volume_request,
 };
-use convoy_engine::{Config, Engine, Error, pool_options};
+use convoy_engine::{Config, Engine, Error, GrowPool, pool_options};
 use std::fs;
 use std::path::PathBuf;
 
@@ -37,10 +37,12 @@ pub(crate) enum Verb {
     /// On top of another.
     Backup,
     DeleteBackup,
+    /// To what its devices have more than before.
+    GrowPool,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::MakePool,
         Self::Open,
         Self::Stop,
@@ -54,6 +56,7 @@ impl Verb {
         Self::FirstBackup,
         Self::Backup,
         Self::DeleteBackup,
+        Self::GrowPool,
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Verb {
             Self::FirstBackup => "first-backup",
             Self::Backup => "backup",
             Self::DeleteBackup => "backup-delete",
+            Self::GrowPool => "grow-pool",
         }
     }
 
@@ -140,6 +144,14 @@ impl Verb {
                     back_up(stage.engine(), "b2", &stage.world.dest());
                 }
             }
+            Self::GrowPool => {
+                // What the last attempt did not take over is taken over before there is more again.
+                stage
+                    .engine()
+                    .grow_pool(&GrowPool::default(), &silent())
+                    .unwrap();
+                stage.widen();
+            }
         }
     }
 
@@ -184,6 +196,10 @@ impl Verb {
                 let url = backup_of(stage, "b2").expect("it was prepared");
                 stage.engine().delete_backup(&url, &op)
             }
+            Self::GrowPool => stage
+                .engine()
+                .grow_pool(&GrowPool::default(), &op)
+                .map(drop),
         }
     }
 
@@ -252,6 +268,10 @@ impl Verb {
                 None => false,
             },
             Self::DeleteBackup => backup_of(stage, "b2").is_none(),
+            Self::GrowPool => {
+                let pool = stage.engine().info().unwrap().pool;
+                pool.data_total == stage.data_size()
+            }
         };
         if done {
             Outcome::Finished

@@ -2,18 +2,18 @@
 
 use super::actor::Actor;
 use super::{Devices, FILE, POOL, SIZE};
+use crate::agreement::all_agree;
+use crate::probe::look_at;
 use crate::verbs::{is_sound, unmount};
-use convoy_engine::VolumeState;
 use convoy_tests::command::{run, tool, word};
 use convoy_tests::mapper::SCRATCH;
 use convoy_tests::story::{Contents, Seen};
-use convoy_thin_metadata::{FileSource, Mended, View};
-use convoy_thinpool::{Control, DeviceInfo, DmName, DmUuid, TableLine, blockdev};
-use convoy_units::{DevId, MetadataBlock, Sectors};
+use convoy_thin_metadata::{FileSource, Mended};
+use convoy_thinpool::blockdev;
+use convoy_units::DevId;
 use nix::mount::{MsFlags, mount, umount};
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const PROBE: &str = "/mnt/probe";
@@ -83,7 +83,12 @@ fn mount_root(devices: &Devices) {
 /// say the same.
 #[track_caller]
 pub(crate) fn look(actor: &Actor, thorough: Thorough) -> Seen {
-    nothing_is_left_over(actor);
+    all_agree(
+        actor.engine(),
+        &actor.control,
+        POOL,
+        &actor.devices.metadata,
+    );
     let engine = actor.engine();
     let mut seen = Seen::default();
     let volumes = engine.volumes().unwrap();
@@ -133,62 +138,6 @@ pub(crate) fn mounted_are_sound(actor: &Actor, thorough: Thorough) {
     }
 }
 
-/// Nothing is held, and catalog, pool and devices say the same.
-#[track_caller]
-fn nothing_is_left_over(actor: &Actor) {
-    let engine = actor.engine();
-    let devices = devices(actor);
-    let held: Vec<&DmName> = devices
-        .iter()
-        .filter(|device| device.suspended)
-        .map(|device| &device.name)
-        .collect();
-    assert!(held.is_empty(), "held still: {held:?}");
-    let volumes = engine.volumes().unwrap();
-    for volume in &volumes {
-        let (name, state) = (&volume.name, volume.state);
-        assert_eq!(state, VolumeState::Ready, "{name}: {:?}", volume.problem);
-    }
-    let snapshots = engine.snapshots(None).unwrap();
-    let known = volumes.iter().map(|volume| volume.dev_id);
-    let known: BTreeSet<DevId> = known.chain(snapshots.iter().map(|s| s.dev_id)).collect();
-    let (transaction, found) = pool(actor);
-    assert_eq!(found, known, "thin devices of the pool, and of the catalog");
-    let recorded = engine.info().unwrap().pool.transaction;
-    assert_eq!(
-        transaction, recorded.0,
-        "transaction ids of pool and catalog"
-    );
-    let ours = devices.iter().filter(|device| is_ours(device)).count();
-    assert_eq!(ours, volumes.len() + 1, "{devices:?}");
-}
-
-fn is_ours(device: &DeviceInfo) -> bool {
-    let uuid = device.uuid.as_ref();
-    uuid.is_some_and(|uuid| uuid.as_str().starts_with("CONVOY-"))
-}
-
-fn devices(actor: &Actor) -> Vec<DeviceInfo> {
-    let listed = actor.control.list().unwrap().into_iter();
-    listed
-        .filter_map(|listed| actor.control.info(&listed.name).unwrap())
-        .collect()
-}
-
-/// The pool's transaction id and thin devices, from the kernel and its metadata.
-fn pool(actor: &Actor) -> (u64, BTreeSet<DevId>) {
-    let (control, pool) = (&actor.control, DmName::new(POOL).unwrap());
-    control.message(&pool, "reserve_metadata_snap").unwrap();
-    let status = control.status(&pool).unwrap().remove(0).text;
-    let words: Vec<&str> = status.split_whitespace().collect();
-    let root = MetadataBlock(words[3].parse().unwrap());
-    let source = FileSource::open(&actor.devices.metadata).unwrap();
-    let found = View::held(source, root).unwrap().devices().unwrap();
-    control.message(&pool, "release_metadata_snap").unwrap();
-    let found = found.into_iter().map(|details| details.dev_id).collect();
-    (words[0].parse().unwrap(), found)
-}
-
 #[track_caller]
 fn read(target: &Path) -> Contents {
     match fs::read(target.join(FILE)) {
@@ -212,25 +161,11 @@ fn read_mounted(device: &Path, options: Option<&str>) -> Contents {
 /// nothing to replay.
 #[track_caller]
 fn read_snapshot(actor: &Actor, dev_id: DevId, judge: bool) -> Contents {
-    let control = &actor.control;
-    let pool = control.info(&DmName::new(POOL).unwrap()).unwrap().unwrap();
-    let name = DmName::new("probe").unwrap();
-    let made = control
-        .create(&name, &DmUuid::new("PROBE").unwrap())
-        .unwrap();
-    let table = TableLine {
-        start: Sectors(0),
-        len: SIZE.sectors_floor(),
-        target: "thin".to_owned(),
-        params: format!("{} {dev_id}", pool.number),
-    };
-    control.load(&name, &[table], true).unwrap();
-    control.resume(&name).unwrap();
-    let node: PathBuf = control.node(&name, made.number).unwrap();
-    let found = read_mounted(&node, Some("noload"));
-    if judge {
-        tool("e2fsck", &["-fn", word(&node)]);
-    }
-    control.remove(&name).unwrap();
-    found
+    look_at(&actor.control, POOL, dev_id, SIZE, |node| {
+        let found = read_mounted(node, Some("noload"));
+        if judge {
+            tool("e2fsck", &["-fn", word(node)]);
+        }
+        found
+    })
 }

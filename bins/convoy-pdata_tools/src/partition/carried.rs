@@ -1,7 +1,6 @@
 //! What a disk carries already, as blkid(8) tells it; and the one thing that blkid does not know.
 
-/// A pool's superblock: its magic number at byte 32, little-endian (`drivers/md/dm-thin-metadata.c`).
-const THIN_MAGIC: u64 = 27_022_010;
+use convoy_thin_metadata::has_superblock_magic;
 
 /// Something that is there already, in words such as `a filesystem (ext4)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +15,7 @@ pub(crate) enum Carried {
 
 /// What the first bytes of a place say by themselves.
 pub(crate) fn in_first_block(block: &[u8]) -> Option<Carried> {
-    let found = block.get(32..40) == Some(THIN_MAGIC.to_le_bytes().as_slice());
-    found.then(|| Carried::Data("the metadata of a thin pool".to_owned()))
+    has_superblock_magic(block).then(|| Carried::Data("the metadata of a thin pool".to_owned()))
 }
 
 /// What the lines `KEY=value` of `blkid --output export` stand for. Sizes and what is told of a partition itself
