@@ -156,7 +156,10 @@ fn rows_that_break_the_rules_are_told() {
     check("UPDATE volumes SET created = 'yesterday'", "column created");
     check("DELETE FROM pools", "refers to one that is not there");
     check("DELETE FROM meta", "meta");
-    check("UPDATE meta SET schema = 9", "schema is 9 and 2 at once");
+    check(
+        "UPDATE meta SET schema = 9",
+        &format!("schema is 9 and {VERSION} at once"),
+    );
     check("UPDATE meta SET host = ''", "host");
 }
 
@@ -193,11 +196,11 @@ fn a_newer_catalog_that_allows_it_is_read_and_not_written() {
 }
 
 const NEXT: &[Migration] = &[Migration {
-    to: 3,
+    to: VERSION + 1,
     sql: "ALTER TABLE volumes ADD COLUMN colour TEXT;",
 }];
 const BROKEN: &[Migration] = &[Migration {
-    to: 3,
+    to: VERSION + 1,
     sql: "ALTER TABLE volumes ADD COLUMN colour TEXT; INSERT INTO nowhere VALUES (1);",
 }];
 
@@ -210,15 +213,18 @@ fn a_migration_copies_first() {
             .query_row("SELECT schema FROM meta", (), |row| row.get(0))
             .unwrap()
     };
-    assert_eq!(schema(&open_with(&path, 3, NEXT).unwrap()), 3);
-    let copy = beside(&path, ".before-v3");
+    assert_eq!(
+        schema(&open_with(&path, VERSION + 1, NEXT).unwrap()),
+        VERSION + 1
+    );
+    let copy = beside(&path, &format!(".before-v{}", VERSION + 1));
     assert_eq!(
         fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
         0o600
     );
     assert_eq!(
-        schema(&open_with(&path, 3, NEXT).unwrap()),
-        3,
+        schema(&open_with(&path, VERSION + 1, NEXT).unwrap()),
+        VERSION + 1,
         "and only once"
     );
     assert!(!beside(&path, ".copy").exists());
@@ -232,9 +238,9 @@ fn a_migration_copies_first() {
 #[test]
 fn a_migration_that_fails_changes_nothing() {
     let (_directory, path, state) = closed();
-    assert!(open_with(&path, 3, BROKEN).is_err());
+    assert!(open_with(&path, VERSION + 1, BROKEN).is_err());
     assert_eq!(State::at(&path), state);
-    open_with(&path, 3, NEXT).unwrap();
+    open_with(&path, VERSION + 1, NEXT).unwrap();
 }
 
 /// A catalog of schema 1 is brought to the present with all it said, and the volumes in it are suspected of nothing.
@@ -254,7 +260,7 @@ fn schema_1_is_brought_to_the_present() {
     drop(old);
     let catalog = Catalog::open(&path).unwrap();
     assert_eq!(catalog.host(), host);
-    assert!(beside(&path, ".before-v2").exists());
+    assert!(beside(&path, &format!(".before-v{VERSION}")).exists());
     let (pool, volume) = (crate::samples::pool(), volume(1));
     catalog
         .apply(&[Change::PutPool(pool), Change::PutVolume(volume)])
