@@ -4,7 +4,10 @@ use convoy_units::{DevId, TransactionId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Destination, KnownBackup, Mount, Pin, Pool, Snapshot, Suspect, Volume};
+use crate::{
+    Destination, Hold, Job, KnownBackup, Mount, OnRemove, Overwrite, Pin, Pool, Snapshot, Suspect,
+    Trashed, Volume,
+};
 
 /// One change. Putting replaces the record of the same identity; removing what is not there is fine.
 ///
@@ -53,6 +56,43 @@ pub enum Change {
     RemovePins {
         /// The operation.
         op: Uuid,
+    },
+    /// Adds or replaces a job; the oldest of many ended ones are forgotten.
+    PutJob(Job),
+    /// Says of every job that still runs that it was interrupted, at this time.
+    InterruptJobs(Timestamp),
+    /// Says that a volume is being overwritten.
+    PutOverwrite(Overwrite),
+    /// Says that a volume is not being overwritten any more.
+    RemoveOverwrite(Uuid),
+    /// Says that a volume is in the trash, or how long it stays there.
+    PutTrashed(Trashed),
+    /// Says that a volume is not in the trash any more.
+    RemoveTrashed(Uuid),
+    /// Lets so many seconds pass for everything in the trash.
+    AgeTrash(u64),
+    /// Says what a container engine's removal of a volume means.
+    PutOnRemove {
+        /// The volume.
+        volume: Uuid,
+        /// What becomes of it.
+        on_remove: OnRemove,
+    },
+    /// Adds or replaces what a volume is held by under one id.
+    PutHold(Hold),
+    /// Removes what a volume is held by under one id.
+    RemoveHold {
+        /// The volume.
+        volume: Uuid,
+        /// The id.
+        holder: String,
+    },
+    /// Removes all holds of a volume.
+    RemoveHolds(Uuid),
+    /// Removes the holds of every boot but this one.
+    RemoveHoldsBefore {
+        /// The kernel's id of the running boot.
+        boot: String,
     },
 }
 

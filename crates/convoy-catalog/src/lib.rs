@@ -8,18 +8,24 @@ mod catalog;
 mod change;
 mod error;
 mod fields;
+mod holds;
+mod job;
 mod open;
 mod read;
 mod record;
 #[cfg(test)]
 mod samples;
 mod schema;
+mod trash;
 mod write;
 
 pub use catalog::Catalog;
 pub use change::{Action, Change, Intent, NewIntent};
 pub use error::Error;
+pub use holds::Hold;
+pub use job::{Job, JobState, Overwrite};
 pub use record::{
     Destination, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState, Suspect, Volume,
     VolumeState,
 };
+pub use trash::{OnRemove, Trashed};

@@ -129,7 +129,7 @@ impl Catalog {
         self.select("intents", "ORDER BY id", &[], intent)
     }
 
-    fn select<T>(
+    pub(crate) fn select<T>(
         &self,
         table: &'static str,
         rest: &str,
@@ -150,7 +150,7 @@ impl Catalog {
         Ok(found)
     }
 
-    fn select_one<T>(
+    pub(crate) fn select_one<T>(
         &self,
         table: &'static str,
         condition: &str,

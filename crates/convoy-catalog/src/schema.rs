@@ -27,7 +27,47 @@ CREATE TABLE suspects (
 ) STRICT;
 ",
     },
-    Migration { to: 3, sql: "" },
+    Migration {
+        to: 3,
+        sql: "
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY NOT NULL,
+    verb TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    place TEXT,
+    volume TEXT,
+    state TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled', 'interrupted')),
+    since TEXT NOT NULL,
+    ended TEXT,
+    outcome TEXT
+) STRICT;
+CREATE TABLE overwrites (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    backup TEXT NOT NULL,
+    safety TEXT NOT NULL,
+    op TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT;
+CREATE TABLE trash (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    since TEXT NOT NULL,
+    left_seconds INTEGER NOT NULL CHECK (left_seconds >= 0)
+) STRICT;
+CREATE TABLE removals (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    on_remove TEXT NOT NULL CHECK (on_remove IN ('trash', 'delete', 'keep'))
+) STRICT;
+CREATE TABLE holds (
+    volume TEXT NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    holder TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count > 0),
+    since TEXT NOT NULL,
+    PRIMARY KEY (volume, holder)
+) STRICT;
+",
+    },
 ];
 
 /// The present schema, whole.
@@ -142,5 +182,41 @@ CREATE TABLE intents (
     to_id INTEGER NOT NULL CHECK (to_id = from_id + 1),
     actions TEXT NOT NULL,
     created TEXT NOT NULL
+) STRICT;
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY NOT NULL,
+    verb TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    place TEXT,
+    volume TEXT,
+    state TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled', 'interrupted')),
+    since TEXT NOT NULL,
+    ended TEXT,
+    outcome TEXT
+) STRICT;
+CREATE TABLE overwrites (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    backup TEXT NOT NULL,
+    safety TEXT NOT NULL,
+    op TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT;
+CREATE TABLE trash (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    since TEXT NOT NULL,
+    left_seconds INTEGER NOT NULL CHECK (left_seconds >= 0)
+) STRICT;
+CREATE TABLE removals (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    on_remove TEXT NOT NULL CHECK (on_remove IN ('trash', 'delete', 'keep'))
+) STRICT;
+CREATE TABLE holds (
+    volume TEXT NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    holder TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count > 0),
+    since TEXT NOT NULL,
+    PRIMARY KEY (volume, holder)
 ) STRICT;
 ";

@@ -44,6 +44,18 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         Change::RemoveDestination(url) => write.remove_leaf("destinations", "url", url),
         Change::RemoveBackup(uuid) => write.remove_leaf("backups", "backup", uuid),
         Change::RemovePins { op } => write.remove_leaf("pins", "op", op),
+        Change::PutJob(job) => write.job(job),
+        Change::InterruptJobs(at) => write.interrupt_jobs(*at),
+        Change::PutOverwrite(overwrite) => write.overwrite(overwrite),
+        Change::RemoveOverwrite(volume) => write.remove_leaf("overwrites", "volume", volume),
+        Change::PutTrashed(trashed) => write.trashed(trashed),
+        Change::RemoveTrashed(volume) => write.remove_leaf("trash", "volume", volume),
+        Change::AgeTrash(seconds) => write.age_trash(*seconds),
+        Change::PutOnRemove { volume, on_remove } => write.removal(*volume, *on_remove),
+        Change::PutHold(hold) => write.hold(hold),
+        Change::RemoveHold { volume, holder } => write.remove_hold(*volume, holder),
+        Change::RemoveHolds(volume) => write.remove_leaf("holds", "volume", volume),
+        Change::RemoveHoldsBefore { boot } => write.remove_holds_before(boot),
     }
 }
 
@@ -81,15 +93,15 @@ pub(crate) fn set_transaction(
     }
 }
 
-struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     transaction: &'a Transaction<'a>,
 }
 
-type Value<'a> = (&'static str, &'a dyn ToSql);
+pub(crate) type Value<'a> = (&'static str, &'a dyn ToSql);
 
 impl Writer<'_> {
     /// Inserts a row, or updates that of the same key, which is the first column.
-    fn upsert(
+    pub(crate) fn upsert(
         &self,
         what: &str,
         table: &str,
@@ -116,7 +128,7 @@ impl Writer<'_> {
             .map_err(|source| refused(what, source))
     }
 
-    fn run(&self, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<()> {
+    pub(crate) fn run(&self, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<()> {
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -302,7 +314,7 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
 }
 
 /// Why a row was not taken.
-fn refused(what: &str, source: rusqlite::Error) -> Error {
+pub(crate) fn refused(what: &str, source: rusqlite::Error) -> Error {
     let message = match &source {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
         _ => String::new(),

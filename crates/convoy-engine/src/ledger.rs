@@ -124,6 +124,18 @@ fn named(change: &Change) -> &'static str {
         Change::RemoveBackup(_) => "catalog.remove-backup",
         Change::PutPin(_) => "catalog.put-pin",
         Change::RemovePins { .. } => "catalog.remove-pins",
+        Change::PutJob(_) => "catalog.put-job",
+        Change::InterruptJobs(_) => "catalog.interrupt-jobs",
+        Change::PutOverwrite(_) => "catalog.put-overwrite",
+        Change::RemoveOverwrite(_) => "catalog.remove-overwrite",
+        Change::PutTrashed(_) => "catalog.put-trashed",
+        Change::RemoveTrashed(_) => "catalog.remove-trashed",
+        Change::AgeTrash(_) => "catalog.age-trash",
+        Change::PutOnRemove { .. } => "catalog.put-on-remove",
+        Change::PutHold(_) => "catalog.put-hold",
+        Change::RemoveHold { .. } => "catalog.remove-hold",
+        Change::RemoveHolds(_) => "catalog.remove-holds",
+        Change::RemoveHoldsBefore { .. } => "catalog.remove-holds-before",
         _ => "catalog.change",
     }
 }

@@ -168,7 +168,7 @@ fn from_the_future(min_reader: i64) -> (TempDir, PathBuf, State) {
     connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .unwrap()
         .execute_batch(&format!(
-            "ALTER TABLE volumes ADD COLUMN colour TEXT; CREATE TABLE jobs (id INTEGER) STRICT;
+            "ALTER TABLE volumes ADD COLUMN colour TEXT; CREATE TABLE of_the_future (id INTEGER) STRICT;
              UPDATE meta SET schema = 9, min_reader = {min_reader}, written_by = 'convoy 7.5.3';
              PRAGMA user_version = 9"
         ))
