@@ -198,6 +198,9 @@ pub(crate) struct Create {
     /// Restore this backup into it
     #[arg(long, value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
     pub(crate) backup: Option<String>,
+    /// Make it of this snapshot: SNAPSHOT or VOLUME@SNAPSHOT
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "backup", add = ArgValueCompleter::new(complete::snapshots))]
+    pub(crate) snapshot: Option<String>,
     /// Filesystem: ext4 or xfs [default: the daemon's, ext4]
     #[arg(long, value_name = "FS")]
     pub(crate) fs: Option<String>,

@@ -224,6 +224,7 @@ fn volume(create: Create) -> Result<CreateVolume, Failure> {
         driver: create.driver,
         backup: create.backup.as_deref().map(plain_url),
         labels: labels(&create.label)?,
+        snapshot: create.snapshot.as_deref().map(name::<SnapshotRef>).transpose()?,
     })
 }
 

@@ -81,6 +81,9 @@ pub struct CreateVolume {
     /// Free text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Begin as this snapshot was, `SNAPSHOT` or `VOLUME@SNAPSHOT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }
 
 /// The result of `POST /v1/volumes`.

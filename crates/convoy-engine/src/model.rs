@@ -1,7 +1,7 @@
 //! What the verbs take and give: plain values in the caller's vocabulary.
 
 use crate::health::PoolEvent;
-use convoy_names::{DestinationName, PoolName, SnapshotName, VolumeName};
+use convoy_names::{DestinationName, PoolName, SnapshotName, SnapshotRef, VolumeName};
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, TransactionId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -192,6 +192,9 @@ pub struct CreateVolume {
     pub backup: Option<String>,
     /// Free text of the user. Backups of the volume bear it too.
     pub labels: BTreeMap<String, String>,
+    /// Begin as this snapshot was, and be independent of it from then on; its volume's labels do not come
+    /// along. Not together with `backup`.
+    pub from_snapshot: Option<SnapshotRef>,
 }
 
 /// Whether a verb that may be repeated had anything to do.

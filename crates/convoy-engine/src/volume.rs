@@ -48,6 +48,10 @@ impl Engine {
     ) -> Result<Created<VolumeInfo>, Error> {
         self.refuse_read_only()?;
         check_driver(request.driver.as_deref())?;
+        if request.from_snapshot.is_some() {
+            let what = "a volume cannot be made of a snapshot yet";
+            return Err(Error::new(Kind::Unsupported, what));
+        }
         if let Some(volume) = self.repeated(request, op)? {
             return Ok(Created::Unchanged(volume));
         }

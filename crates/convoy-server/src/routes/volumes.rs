@@ -82,6 +82,7 @@ pub(crate) fn read(request: CreateVolume) -> Result<convoy_engine::CreateVolume,
         driver: request.driver,
         backup: request.backup,
         labels: request.labels,
+        from_snapshot: request.snapshot.as_deref().map(name_of).transpose()?,
     })
 }
 
