@@ -142,8 +142,10 @@ impl Catalog {
         self.change(
             &format!("completing the intent to {}", intent.verb),
             |transaction| {
-                forget(transaction, intent)?;
+                // Some changes are allowed only while their intent is there.
+                expect_pending(transaction, intent)?;
                 write::apply(transaction, changes)?;
+                forget(transaction, intent)?;
                 let now: u64 = pool_column(transaction, intent.pool, "transaction_id")?;
                 if now != intent.from.0 {
                     return Err(Error::Refused {
@@ -287,6 +289,22 @@ fn insert(transaction: &Transaction<'_>, intent: Intent) -> Result<Intent, Error
     })
 }
 
+fn expect_pending(transaction: &Transaction<'_>, intent: &Intent) -> Result<(), Error> {
+    let query = "SELECT 1 FROM intents WHERE id = ?1 AND pool = ?2";
+    let key = (intent.id, intent.pool.to_string());
+    let found: Option<i64> = transaction
+        .query_row(query, key, |row| row.get(0))
+        .optional()
+        .map_err(|source| Error::sqlite("looking for a pending intent", source))?;
+    found.map(drop).ok_or_else(|| not_pending(intent))
+}
+
+fn not_pending(intent: &Intent) -> Error {
+    Error::Missing {
+        what: format!("pending intent {} to {}", intent.id, intent.verb),
+    }
+}
+
 fn forget(transaction: &Transaction<'_>, intent: &Intent) -> Result<(), Error> {
     let forgotten = transaction
         .execute(
@@ -296,9 +314,7 @@ fn forget(transaction: &Transaction<'_>, intent: &Intent) -> Result<(), Error> {
         .map_err(|source| Error::sqlite("removing an intent", source))?;
     match forgotten {
         1 => Ok(()),
-        _ => Err(Error::Missing {
-            what: format!("pending intent {} to {}", intent.id, intent.verb),
-        }),
+        _ => Err(not_pending(intent)),
     }
 }
 

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    Destination, Hold, Job, KnownBackup, Mount, OnRemove, Overwrite, Pin, Pool, Snapshot, Suspect,
-    Trashed, Volume,
+    Destination, Hold, Job, KnownBackup, Mount, MountOptions, OnRemove, Overwrite, Pin, Pool,
+    Snapshot, Suspect, Trashed, Volume,
 };
 
 /// One change. Putting replaces the record of the same identity; removing what is not there is fine.
@@ -32,6 +32,12 @@ pub enum Change {
     RemoveVolume(Uuid),
     /// Adds or replaces a snapshot.
     PutSnapshot(Snapshot),
+    /// Exchanges the thin devices, and with them the sizes, of a snapshot and its volume: the snapshot, which is
+    /// ready then, has what the volume had. Only inside the completion of an [`Action::RollBack`] of these two.
+    ExchangeDevices {
+        /// The snapshot.
+        snapshot: Uuid,
+    },
     /// Removes a snapshot that nobody pins.
     RemoveSnapshot(Uuid),
     /// Adds or replaces the mount of a volume.
@@ -94,6 +100,8 @@ pub enum Change {
         /// The kernel's id of the running boot.
         boot: String,
     },
+    /// Says what a volume is mounted with: at least one option.
+    PutMountOptions(MountOptions),
 }
 
 /// What will be done to the pool.
@@ -112,6 +120,15 @@ pub enum Action {
         /// What it is taken of.
         origin: DevId,
     },
+    /// Create a snapshot that takes the place of a volume's device, which becomes a snapshot's in turn.
+    RollBack {
+        /// Its id.
+        dev_id: DevId,
+        /// What it is taken of.
+        origin: DevId,
+        /// The volume's device until then.
+        instead_of: DevId,
+    },
     /// Delete a thin device.
     Delete {
         /// Its id.
@@ -125,6 +142,7 @@ impl Action {
         match *self {
             Self::CreateThin { dev_id }
             | Self::CreateSnapshot { dev_id, .. }
+            | Self::RollBack { dev_id, .. }
             | Self::Delete { dev_id } => dev_id,
         }
     }

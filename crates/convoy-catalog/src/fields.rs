@@ -23,7 +23,7 @@ impl Fields<'_> {
             .map_err(|source| Error::sqlite(format!("reading {}.{column}", self.table), source))
     }
 
-    fn wrong(&self, column: &'static str) -> Error {
+    pub(crate) fn wrong(&self, column: &'static str) -> Error {
         let value = match self.value(column) {
             Ok(ValueRef::Text(text)) => format!("{:.200?}", String::from_utf8_lossy(text)),
             Ok(ValueRef::Integer(number)) => number.to_string(),
@@ -161,6 +161,7 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
 enum StoredAction {
     CreateThin { dev_id: u32 },
     CreateSnapshot { dev_id: u32, origin: u32 },
+    RollBack { dev_id: u32, origin: u32, instead_of: u32 },
     Delete { dev_id: u32 },
 }
 
@@ -179,6 +180,15 @@ fn store_action(action: &Action) -> StoredAction {
             dev_id: dev_id.get(),
             origin: origin.get(),
         },
+        Action::RollBack {
+            dev_id,
+            origin,
+            instead_of,
+        } => StoredAction::RollBack {
+            dev_id: dev_id.get(),
+            origin: origin.get(),
+            instead_of: instead_of.get(),
+        },
         Action::Delete { dev_id } => StoredAction::Delete {
             dev_id: dev_id.get(),
         },
@@ -194,6 +204,15 @@ fn load_action(stored: &StoredAction) -> Result<Action, IdError> {
         StoredAction::CreateSnapshot { dev_id, origin } => Action::CreateSnapshot {
             dev_id: id(dev_id)?,
             origin: id(origin)?,
+        },
+        StoredAction::RollBack {
+            dev_id,
+            origin,
+            instead_of,
+        } => Action::RollBack {
+            dev_id: id(dev_id)?,
+            origin: id(origin)?,
+            instead_of: id(instead_of)?,
         },
         StoredAction::Delete { dev_id } => Action::Delete {
             dev_id: id(dev_id)?,

@@ -7,9 +7,11 @@
 mod catalog;
 mod change;
 mod error;
+mod exchange;
 mod fields;
 mod holds;
 mod job;
+mod mount_options;
 mod open;
 mod read;
 mod record;
@@ -24,6 +26,7 @@ pub use change::{Action, Change, Intent, NewIntent};
 pub use error::Error;
 pub use holds::Hold;
 pub use job::{Job, JobState, Overwrite};
+pub use mount_options::MountOptions;
 pub use record::{
     Destination, KnownBackup, Mount, Pin, Pool, Snapshot, SnapshotState, Suspect, Volume,
     VolumeState,

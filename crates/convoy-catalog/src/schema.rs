@@ -66,6 +66,26 @@ CREATE TABLE holds (
     since TEXT NOT NULL,
     PRIMARY KEY (volume, holder)
 ) STRICT;
+CREATE TABLE mount_options (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    options TEXT NOT NULL
+) STRICT;
+DROP TRIGGER volumes_keep_their_device;
+DROP TRIGGER snapshots_keep_their_device;
+CREATE TRIGGER volumes_keep_their_device BEFORE UPDATE ON volumes
+WHEN OLD.pool <> NEW.pool OR (OLD.dev_id <> NEW.dev_id AND NOT EXISTS (
+    SELECT 1 FROM intents, json_each(intents.actions) AS action WHERE intents.pool = OLD.pool
+    AND json_extract(action.value, '$.do') = 'roll_back'
+    AND json_extract(action.value, '$.dev_id') = NEW.dev_id
+    AND json_extract(action.value, '$.instead_of') = OLD.dev_id))
+BEGIN SELECT RAISE(ABORT, 'its pool and device id never change'); END;
+CREATE TRIGGER snapshots_keep_their_device BEFORE UPDATE ON snapshots
+WHEN OLD.pool <> NEW.pool OR OLD.volume <> NEW.volume OR (OLD.dev_id <> NEW.dev_id AND NOT EXISTS (
+    SELECT 1 FROM intents, json_each(intents.actions) AS action WHERE intents.pool = OLD.pool
+    AND json_extract(action.value, '$.do') = 'roll_back'
+    AND json_extract(action.value, '$.dev_id') = OLD.dev_id
+    AND json_extract(action.value, '$.instead_of') = NEW.dev_id))
+BEGIN SELECT RAISE(ABORT, 'its volume, pool and device id never change'); END;
 ",
     },
 ];
@@ -135,10 +155,18 @@ CREATE TRIGGER snapshots_share_no_device BEFORE INSERT ON snapshots
 WHEN EXISTS (SELECT 1 FROM volumes WHERE pool = NEW.pool AND dev_id = NEW.dev_id)
 BEGIN SELECT RAISE(ABORT, 'its device id is taken by a volume'); END;
 CREATE TRIGGER volumes_keep_their_device BEFORE UPDATE ON volumes
-WHEN OLD.pool <> NEW.pool OR OLD.dev_id <> NEW.dev_id
+WHEN OLD.pool <> NEW.pool OR (OLD.dev_id <> NEW.dev_id AND NOT EXISTS (
+    SELECT 1 FROM intents, json_each(intents.actions) AS action WHERE intents.pool = OLD.pool
+    AND json_extract(action.value, '$.do') = 'roll_back'
+    AND json_extract(action.value, '$.dev_id') = NEW.dev_id
+    AND json_extract(action.value, '$.instead_of') = OLD.dev_id))
 BEGIN SELECT RAISE(ABORT, 'its pool and device id never change'); END;
 CREATE TRIGGER snapshots_keep_their_device BEFORE UPDATE ON snapshots
-WHEN OLD.pool <> NEW.pool OR OLD.dev_id <> NEW.dev_id OR OLD.volume <> NEW.volume
+WHEN OLD.pool <> NEW.pool OR OLD.volume <> NEW.volume OR (OLD.dev_id <> NEW.dev_id AND NOT EXISTS (
+    SELECT 1 FROM intents, json_each(intents.actions) AS action WHERE intents.pool = OLD.pool
+    AND json_extract(action.value, '$.do') = 'roll_back'
+    AND json_extract(action.value, '$.dev_id') = OLD.dev_id
+    AND json_extract(action.value, '$.instead_of') = NEW.dev_id))
 BEGIN SELECT RAISE(ABORT, 'its volume, pool and device id never change'); END;
 CREATE TABLE mounts (
     volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid),
@@ -218,5 +246,9 @@ CREATE TABLE holds (
     count INTEGER NOT NULL CHECK (count > 0),
     since TEXT NOT NULL,
     PRIMARY KEY (volume, holder)
+) STRICT;
+CREATE TABLE mount_options (
+    volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
+    options TEXT NOT NULL
 ) STRICT;
 ";

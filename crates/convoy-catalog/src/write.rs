@@ -4,6 +4,7 @@ use convoy_units::{DevId, TransactionId};
 use rusqlite::{ToSql, Transaction, ffi};
 use uuid::Uuid;
 
+use crate::exchange;
 use crate::fields::{integer, labels, path};
 use crate::{Change, Destination, Error, KnownBackup, Mount, Pin, Pool, Snapshot, Suspect, Volume};
 
@@ -23,6 +24,7 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         } => set_transaction(transaction, *pool, *id),
         Change::PutVolume(volume) => write.volume(volume),
         Change::PutSnapshot(snapshot) => write.snapshot(snapshot),
+        Change::ExchangeDevices { snapshot } => exchange::devices(transaction, *snapshot),
         Change::PutMount(mount) => write.mount(mount),
         Change::PutSuspect(suspect) => write.suspect(suspect),
         Change::PutDestination(destination) => write.destination(destination),
@@ -44,6 +46,7 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         Change::RemoveDestination(url) => write.remove_leaf("destinations", "url", url),
         Change::RemoveBackup(uuid) => write.remove_leaf("backups", "backup", uuid),
         Change::RemovePins { op } => write.remove_leaf("pins", "op", op),
+        Change::PutMountOptions(options) => write.mount_options(options),
         Change::PutJob(job) => write.job(job),
         Change::InterruptJobs(at) => write.interrupt_jobs(*at),
         Change::PutOverwrite(overwrite) => write.overwrite(overwrite),
