@@ -204,6 +204,21 @@ pub(crate) struct Create {
     /// Filesystem: ext4 or xfs [default: the daemon's, ext4]
     #[arg(long, value_name = "FS")]
     pub(crate) fs: Option<String>,
+    /// How to mount it, such as noatime,commit=30; kept for every mount
+    #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
+    pub(crate) mount_options: Vec<String>,
+    /// How to make its filesystem, such as inode-size=512,reserved=0
+    #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
+    pub(crate) mkfs_options: Vec<String>,
+    /// User whose its root directory is, by number [default: 0]
+    #[arg(long, value_name = "UID")]
+    pub(crate) uid: Option<u32>,
+    /// Group whose its root directory is, by number [default: 0]
+    #[arg(long, value_name = "GID")]
+    pub(crate) gid: Option<u32>,
+    /// Mode of its root directory, in octal [default: 0755]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<String>,
     /// Free text on it; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,

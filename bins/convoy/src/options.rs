@@ -225,6 +225,11 @@ fn volume(create: Create) -> Result<CreateVolume, Failure> {
         backup: create.backup.as_deref().map(plain_url),
         labels: labels(&create.label)?,
         snapshot: create.snapshot.as_deref().map(name::<SnapshotRef>).transpose()?,
+        mount_options: create.mount_options,
+        mkfs_options: create.mkfs_options,
+        uid: create.uid,
+        gid: create.gid,
+        mode: create.mode,
     })
 }
 

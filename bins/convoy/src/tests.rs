@@ -153,6 +153,22 @@ fn names_sizes_and_labels_are_checked_before_anything_is_asked() {
 }
 
 #[test]
+fn a_new_filesystem_is_made_and_mounted_as_asked() {
+    let asked = action(
+        "create x --fs xfs --mount-options noatime,logbufs=8 --mkfs-options inode-size=512 --uid 1000 --gid 0 --mode 0750",
+    );
+    for word in [
+        r#"mount_options: ["noatime", "logbufs=8"]"#,
+        r#"mkfs_options: ["inode-size=512"]"#,
+        "uid: Some(1000), gid: Some(0)",
+        r#"mode: Some("0750")"#,
+    ] {
+        assert!(asked.contains(word), "{asked}");
+    }
+    assert!(Cli::try_parse_from(["convoy", "create", "x", "--uid", "nobody"]).is_err());
+}
+
+#[test]
 fn what_this_driver_lacks_is_refused_and_never_ignored() {
     for flag in ["--id x", "--type x", "--iops 5", "--vm"] {
         let name = flag.split(' ').next().unwrap();

@@ -59,6 +59,7 @@ fn volume() -> Volume {
         mapped: None,
         filesystem: "ext4".into(),
         mountpoint: Some("/mnt/data".into()),
+        mount_options: vec!["noatime".into()],
         state: "ready".into(),
         problem: None,
         suspect: None,

@@ -31,6 +31,9 @@ pub struct Volume {
     /// Where it is mounted, by the kernel's own table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mountpoint: Option<String>,
+    /// What it is mounted with besides `nodev` and `nosuid`, which hold always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
     /// `creating`, `restoring`, `ready`, `deleting` or `broken`; more may come.
     pub state: String,
     /// Why it is broken.
@@ -84,6 +87,22 @@ pub struct CreateVolume {
     /// Begin as this snapshot was, `SNAPSHOT` or `VOLUME@SNAPSHOT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// How it is mounted, such as `noatime`; the error for one that is not allowed names those that are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
+    /// What a new filesystem is made with, such as `inode-size=512`; the error for one that is not allowed
+    /// names those that are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mkfs_options: Vec<String>,
+    /// The user whose the root directory of a new filesystem is; root when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The group whose it is; root's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// The mode of that directory in octal, such as `0750`; `0755` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
 }
 
 /// The result of `POST /v1/volumes`.

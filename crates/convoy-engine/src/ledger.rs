@@ -136,6 +136,7 @@ fn named(change: &Change) -> &'static str {
         Change::RemoveHold { .. } => "catalog.remove-hold",
         Change::RemoveHolds(_) => "catalog.remove-holds",
         Change::RemoveHoldsBefore { .. } => "catalog.remove-holds-before",
+        Change::PutMountOptions(_) => "catalog.put-mount-options",
         _ => "catalog.change",
     }
 }

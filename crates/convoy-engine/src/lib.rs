@@ -10,7 +10,9 @@
 //! where it happens: `docs/architecture.md` has the map.
 
 mod backup;
+mod care;
 mod claims;
+mod clone;
 mod config;
 mod destination;
 pub mod doctor;
@@ -18,8 +20,11 @@ mod engine;
 mod error;
 mod failpoints;
 mod flush;
+mod glance;
 pub mod guard;
 mod health;
+mod holds;
+mod jobs;
 mod ledger;
 pub mod machine;
 mod metadata;
@@ -31,6 +36,7 @@ mod pool;
 mod read_only;
 mod recovery;
 mod reference;
+mod resize;
 mod resolve;
 mod restore;
 mod root;
@@ -38,22 +44,28 @@ mod seams;
 mod snapshot;
 mod space;
 mod transaction;
+mod trash;
 mod volume;
 
 pub use config::{Config, PoolConfig};
+pub use convoy_catalog::OnRemove;
+pub use convoy_mount::{InvalidMode, Mode, Owner};
 pub use engine::Engine;
 pub use error::Error;
+pub use glance::Glance;
 pub use health::{PoolEvent, Severity};
+pub use jobs::{JobInfo, JobState};
 pub use machine::{Host, Machine};
 pub use metrics::{BackupTotals, Figures, Holds, VolumeFigures};
 pub use model::{
     BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
-    PoolInfo, Problem, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,
+    PoolInfo, Problem, ResizedVolume, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,
 };
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};
 pub use seams::Seams;
 pub use space::GrowPool;
+pub use trash::TrashedVolume;
 
 #[cfg(feature = "failpoints")]
 pub use failpoints::{Failpoints, Mistake, Point};

@@ -1,6 +1,7 @@
 //! What the verbs take and give: plain values in the caller's vocabulary.
 
 use crate::health::PoolEvent;
+use convoy_mount::{Mode, Owner};
 use convoy_names::{DestinationName, PoolName, SnapshotName, SnapshotRef, VolumeName};
 use convoy_units::{ByteRange, Bytes, DataBlockSize, DevId, TransactionId};
 use jiff::Timestamp;
@@ -126,6 +127,8 @@ pub struct VolumeInfo {
     pub filesystem: String,
     /// Where it is mounted, by the kernel's own table.
     pub mountpoint: Option<PathBuf>,
+    /// What it is mounted with besides what every volume is.
+    pub mount_options: Vec<String>,
     /// Where it is in its life.
     pub state: VolumeState,
     /// Why it is broken.
@@ -195,6 +198,29 @@ pub struct CreateVolume {
     /// Begin as this snapshot was, and be independent of it from then on; its volume's labels do not come
     /// along. Not together with `backup`.
     pub from_snapshot: Option<SnapshotRef>,
+    /// How it is mounted, here and after every restart: each one word of the list that the error for any other
+    /// names. `nodev` and `nosuid` hold always.
+    pub mount_options: Vec<String>,
+    /// What its filesystem is made with, each `NAME=VALUE` of the list that the error for any other names.
+    /// Only for a filesystem that is made new, as the next two.
+    pub mkfs_options: Vec<String>,
+    /// Whose the root directory of its filesystem is: root's if nobody is named.
+    pub owner: Option<Owner>,
+    /// Who may enter that root directory: 0755 if nothing is said.
+    pub mode: Option<Mode>,
+}
+
+/// A volume that was given another size.
+#[derive(Debug, Clone)]
+pub struct ResizedVolume {
+    /// It had that size already.
+    pub unchanged: bool,
+    /// The size it had.
+    pub before: Bytes,
+    /// Its filesystem takes up the new space when it is mounted next.
+    pub grows_at_mount: bool,
+    /// The volume.
+    pub volume: VolumeInfo,
 }
 
 /// Whether a verb that may be repeated had anything to do.

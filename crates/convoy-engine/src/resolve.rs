@@ -73,10 +73,12 @@ impl Engine {
     /// The volume of this name, or else of this UUID or beginning of one.
     pub(crate) fn find_volume(&self, name: &VolumeName) -> Result<catalog::Volume, Error> {
         let doing = || format!("looking for volume {name}");
-        if let Some(volume) = self.catalog.volume_by_name(name).doing(doing)? {
+        if let Some(volume) = self.exactly(name)? {
             return Ok(volume);
         }
-        let all = self.catalog.volumes().doing(doing)?;
+        let trashed = self.trashed_uuids()?;
+        let mut all = self.catalog.volumes().doing(doing)?;
+        all.retain(|volume| !trashed.contains(&volume.uuid));
         only(name.as_str(), "volume", all, |volume| volume.uuid)?.ok_or_else(|| no_volume(name))
     }
 
@@ -147,6 +149,9 @@ impl Engine {
             .volume(snapshot.volume)
             .doing(doing)?
             .ok_or_else(missing)?;
+        if self.is_trashed(volume.uuid)? {
+            return Err(missing().hinting("its volume is in the trash: `convoy trash list`"));
+        }
         match &reference.volume {
             Some(named)
                 if *named != volume.name && self.find_volume(named)?.uuid != volume.uuid =>
@@ -207,6 +212,10 @@ impl Engine {
             size: volume.size,
             mapped,
             mountpoint: kernel.mount_of(volume.uuid, None),
+            mount_options: self
+                .catalog
+                .mount_options(volume.uuid)
+                .doing(|| format!("reading the mount options of volume {}", volume.name))?,
             state: self.state_of(&volume),
             problem: self.why_broken(volume.uuid),
             suspect: self.suspicion(volume.uuid)?.map(|suspect| suspect.why),

@@ -1,21 +1,25 @@
 //! The verbs on volumes: create, list, inspect; `deletion` and `mounting` have the others.
 
 mod deletion;
+mod filesystem;
 mod mounting;
 
+pub(crate) use filesystem::parse_filesystem;
+
+use crate::clone::Origin;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
-use crate::machine::Machine;
+use crate::jobs::Task;
 use crate::model::{CreateVolume, Created, VolumeInfo};
-use crate::operation::{Operation, Phase};
+use crate::operation::Operation;
 use crate::restore::{Source, fill};
 use convoy_catalog as catalog;
 use convoy_catalog::{Action, Change};
 use convoy_fault::Kind;
-use convoy_mount::{Filesystem, MakeOptions};
 use convoy_names::VolumeName;
 use convoy_thinpool::{ThinDevice, ThinSpec};
 use convoy_units::Bytes;
+use filesystem::Plan;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -32,7 +36,7 @@ where
 }
 
 impl Engine {
-    /// Makes a volume with an empty filesystem, or with a backup's content.
+    /// Makes a volume with an empty filesystem, or with a backup's or a snapshot's content.
     ///
     /// Returns when the volume is usable and durable in catalog and pool. Repeating an operation under
     /// the same id answers `Unchanged`. Killed or failing in the middle, nothing remains of it: at once
@@ -48,10 +52,27 @@ impl Engine {
     ) -> Result<Created<VolumeInfo>, Error> {
         self.refuse_read_only()?;
         check_driver(request.driver.as_deref())?;
-        if request.from_snapshot.is_some() {
-            let what = "a volume cannot be made of a snapshot yet";
-            return Err(Error::new(Kind::Unsupported, what));
-        }
+        let Some(backup) = &request.backup else {
+            return self.make_volume(request, op);
+        };
+        let name = request.name.as_ref().map(ToString::to_string);
+        let task = Task {
+            verb: "create",
+            subject: name.unwrap_or_else(|| "a new volume".to_owned()),
+            place: Some(backup.clone()),
+            volume: None,
+        };
+        let made = |made: &Created<VolumeInfo>| match made {
+            Created::New(volume) | Created::Unchanged(volume) => volume.name.to_string(),
+        };
+        self.run_job(task, op, made, |op| self.make_volume(request, op))
+    }
+
+    fn make_volume(
+        &self,
+        request: &CreateVolume,
+        op: &Operation<'_>,
+    ) -> Result<Created<VolumeInfo>, Error> {
         if let Some(volume) = self.repeated(request, op)? {
             return Ok(Created::Unchanged(volume));
         }
@@ -60,20 +81,29 @@ impl Engine {
             .as_deref()
             .map(|url| self.open_source(url))
             .transpose()?;
-        let volume = self.new_volume(request, source.as_ref(), op)?;
+        let origin = request
+            .from_snapshot
+            .as_ref()
+            .map(|snapshot| self.find_origin(snapshot))
+            .transpose()?;
+        let (volume, filesystem) =
+            self.new_volume(request, source.as_ref(), origin.as_ref(), op)?;
         let _claim = self.volumes.claim(volume.uuid);
         let _span =
             tracing::info_span!("create", volume = %volume.name, operation = %op.id).entered();
-        self.make_device(&volume, op)?;
-        let filled = self.activate(&volume).and_then(|device| match &source {
-            Some(source) => self.steps.run("fill", || {
-                let sink = self.machine.writer(&device.node);
-                fill(source, &volume, sink, &self.pool, op)
-            }),
-            None => self
-                .steps
-                .run("mkfs", || format(&volume, &device, &*self.machine, op)),
-        });
+        self.make_device(&volume, &filesystem, origin.as_ref(), op)?;
+        let filled = self
+            .activate(&volume)
+            .and_then(|device| match (&source, &origin) {
+                (Some(source), _) => self.steps.run("fill", || {
+                    let sink = self.machine.writer(&device.node);
+                    fill(source, &volume, sink, &self.pool, op)
+                }),
+                (None, Some(_)) => self.own_filesystem(&volume, &device, op),
+                (None, None) => self.steps.run("mkfs", || {
+                    filesystem.format(&volume, &device, &*self.machine, op)
+                }),
+            });
         if let Err(error) = filled {
             if let Err(left) = self.destroy(&volume, op) {
                 let left = convoy_fault::chain(&left);
@@ -132,21 +162,30 @@ impl Engine {
         &self,
         request: &CreateVolume,
         source: Option<&Source>,
+        origin: Option<&Origin>,
         op: &Operation<'_>,
-    ) -> Result<catalog::Volume, Error> {
+    ) -> Result<(catalog::Volume, Plan), Error> {
         let pool = self.pool_record()?;
         let uuid = Uuid::now_v7();
         let name = match &request.name {
             Some(name) => name.clone(),
             None => automatic_name("volume", op.id),
         };
-        let filesystem = match (&request.filesystem, source) {
-            (Some(asked), Some(source)) if *asked != source.backup.filesystem => {
-                let has = &source.backup.filesystem;
-                let what = format!("the backup holds an {has} filesystem, not {asked}");
+        let copied = match (source, origin) {
+            (Some(_), Some(_)) => {
+                let what = "a volume is made of a backup or of a snapshot, not of both";
                 return Err(Error::new(Kind::Invalid, what));
             }
-            (_, Some(source)) => source.backup.filesystem.clone(),
+            (Some(source), None) => Some(("backup", &source.backup.filesystem)),
+            (None, Some(origin)) => Some(("snapshot", &origin.volume.filesystem)),
+            (None, None) => None,
+        };
+        let filesystem = match (&request.filesystem, copied) {
+            (Some(asked), Some((copied, has))) if asked != has => {
+                let what = format!("the {copied} holds an {has} filesystem, not {asked}");
+                return Err(Error::new(Kind::Invalid, what));
+            }
+            (_, Some((_, has))) => has.clone(),
             (Some(asked), None) => asked.clone(),
             (None, None) => pool.filesystem.clone(),
         };
@@ -154,15 +193,18 @@ impl Engine {
         if source.is_none() {
             parse_filesystem(&filesystem)?;
         }
-        let size = match source {
-            Some(source) => source.size(request.size)?,
-            None => new_size(request.size, &pool)?,
+        let size = match (source, origin) {
+            (Some(source), _) => source.size(request.size)?,
+            (None, Some(origin)) => origin.size(request.size, &pool)?,
+            (None, None) => new_size(request.size, &pool)?,
         };
+        let given = copied.map(|(copied, _)| copied);
+        let plan = filesystem::plan(request, &filesystem, size, given)?;
         let dev_id = self
             .catalog
             .allocate_dev_id(self.pool_uuid)
             .doing(|| format!("allocating a thin device for volume {name}"))?;
-        Ok(catalog::Volume {
+        let volume = catalog::Volume {
             uuid,
             pool: self.pool_uuid,
             name,
@@ -176,17 +218,29 @@ impl Engine {
             group: None,
             restored_from: request.backup.clone(),
             op: op.id,
-        })
+        };
+        Ok((volume, plan))
     }
 
-    fn make_device(&self, volume: &catalog::Volume, op: &Operation<'_>) -> Result<(), Error> {
+    fn make_device(
+        &self,
+        volume: &catalog::Volume,
+        filesystem: &Plan,
+        origin: Option<&Origin>,
+        op: &Operation<'_>,
+    ) -> Result<(), Error> {
+        let mut rows = vec![Change::PutVolume(volume.clone())];
+        rows.extend(filesystem.changes(volume.uuid));
+        if let Some(origin) = origin {
+            return self.clone_device(volume, origin, &rows, op);
+        }
         self.refuse_full(|| format!("creating volume {}", volume.name))?;
         let dev_id = volume.dev_id;
         self.transact(
             op.id,
             "create a volume",
             vec![Action::CreateThin { dev_id }],
-            &[Change::PutVolume(volume.clone())],
+            &rows,
             || {
                 self.pool
                     .create_thin(dev_id)
@@ -198,9 +252,15 @@ impl Engine {
 
     /// Brings a volume's device up, if it is not.
     pub(crate) fn activate(&self, volume: &catalog::Volume) -> Result<ThinDevice, Error> {
-        self.pool
-            .activate_thin(&volume_spec(volume)?)
-            .doing(|| format!("activating volume {}", volume.name))
+        let spec = volume_spec(volume)?;
+        let doing = || format!("activating volume {}", volume.name);
+        match self.pool.activate_thin(&spec) {
+            // It may be up with the size that it had before a resize that was cut short.
+            Err(convoy_thinpool::Error::Differs { .. }) if self.catch_up(volume)? => {
+                self.pool.activate_thin(&spec).doing(doing)
+            }
+            activated => activated.doing(doing),
+        }
     }
 
     /// Every volume, by name.
@@ -209,9 +269,11 @@ impl Engine {
     /// Only when the catalog or the kernel cannot be asked at all: one broken volume hides no other.
     pub fn volumes(&self) -> Result<Vec<VolumeInfo>, Error> {
         let kernel = self.kernel()?;
+        let trashed = self.trashed_uuids()?;
         let volumes = self.catalog.volumes().doing(|| "reading volumes")?;
         volumes
             .into_iter()
+            .filter(|volume| !trashed.contains(&volume.uuid))
             .map(|volume| self.describe_volume(volume, &kernel))
             .collect()
     }
@@ -223,25 +285,6 @@ impl Engine {
     pub fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, Error> {
         self.describe_volume(self.find_volume(name)?, &self.kernel()?)
     }
-}
-
-/// Makes a volume's filesystem.
-fn format(
-    volume: &catalog::Volume,
-    device: &ThinDevice,
-    machine: &dyn Machine,
-    op: &Operation<'_>,
-) -> Result<(), Error> {
-    op.phase(Phase::Formatting);
-    let filesystem = parse_filesystem(&volume.filesystem)?;
-    // The filesystem bears the volume's identity: what proves later that a data device is the pool's.
-    let options = MakeOptions {
-        uuid: Some(volume.uuid.to_string()),
-        ..MakeOptions::default()
-    };
-    machine
-        .make_filesystem(&device.node, filesystem, &options)
-        .doing(|| format!("making the filesystem of volume {}", volume.name))
 }
 
 /// A volume's device as the kernel is asked for it.
@@ -281,29 +324,27 @@ fn check_driver(driver: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// A filesystem we can make and mount.
-pub(crate) fn parse_filesystem(name: &str) -> Result<Filesystem, Error> {
-    name.parse().map_err(|_| {
-        let what = format!("Unsupported filesystem type specified: {name}");
-        Error::new(Kind::Invalid, what).hinting("the filesystem is ext4 or xfs")
-    })
-}
-
 /// The size of a new volume: as asked, by the original's rule; the default, rounded up to it.
 fn new_size(asked: Option<Bytes>, pool: &catalog::Pool) -> Result<Bytes, Error> {
-    let block = pool.block_size.bytes();
-    let whole_blocks = |size: Bytes| pool.block_size.blocks_for(size).checked_mul(block.0);
     let Some(asked) = asked.filter(|size| size.0 > 0) else {
-        return whole_blocks(pool.default_volume_size)
-            .map(Bytes)
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Invalid,
-                    "the pool's default volume size is past 2^64 bytes",
-                )
-            });
+        let size = pool
+            .block_size
+            .blocks_for(pool.default_volume_size)
+            .checked_mul(pool.block_size.bytes().0);
+        return size.map(Bytes).ok_or_else(|| {
+            Error::new(
+                Kind::Invalid,
+                "the pool's default volume size is past 2^64 bytes",
+            )
+        });
     };
-    match whole_blocks(asked) {
+    whole_blocks(asked, pool)
+}
+
+/// A size as asked for, if it is of whole blocks: the original's rule.
+pub(crate) fn whole_blocks(asked: Bytes, pool: &catalog::Pool) -> Result<Bytes, Error> {
+    let block = pool.block_size.bytes();
+    match pool.block_size.blocks_for(asked).checked_mul(block.0) {
         Some(size) if size == asked.0 && size < 1 << 63 => Ok(asked),
         Some(size) => {
             let what = format!(

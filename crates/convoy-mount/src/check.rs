@@ -52,8 +52,12 @@ pub fn check_thoroughly(device: &Path, fs: Filesystem, at: &Path) -> Result<Chec
 }
 
 /// A log that was not replayed looks like damage to `xfs_repair`.
-fn replay_log(device: &Path, at: &Path) -> Result<(), Error> {
-    mount(device, at, Filesystem::Xfs, &MountOptions::default())?;
+pub(crate) fn replay_log(device: &Path, at: &Path) -> Result<(), Error> {
+    let options = MountOptions {
+        nouuid: true,
+        ..MountOptions::default()
+    };
+    mount(device, at, Filesystem::Xfs, &options)?;
     let number = std::fs::metadata(device)
         .map_err(Error::io("look at", device))?
         .rdev();

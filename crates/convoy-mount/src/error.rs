@@ -107,7 +107,7 @@ impl Fault for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Run { tool, .. } => {
-                let package = if tool.ends_with("xfs") {
+                let package = if tool.contains("xfs") {
                     "xfsprogs"
                 } else {
                     "e2fsprogs"

@@ -1,5 +1,6 @@
 //! The file systems a volume can have.
 
+use convoy_units::Bytes;
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,6 +24,15 @@ impl Filesystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
+        }
+    }
+
+    /// The smallest device it can be made on. `mkfs.xfs` refuses less than 300 MB since 6.0, since smaller ones
+    /// perform badly and are not tested; older ones made them.
+    pub const fn least_size(self) -> Bytes {
+        match self {
+            Self::Ext4 => Bytes(0),
+            Self::Xfs => Bytes::mib(300),
         }
     }
 }

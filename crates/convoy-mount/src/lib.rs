@@ -7,17 +7,22 @@ mod check;
 mod error;
 mod errors;
 mod filesystem;
+mod grow;
 mod holders;
 mod make;
 mod mount;
 mod mountinfo;
 mod options;
+mod own;
+mod root;
+mod settings;
 mod tool;
 
 pub use check::{Checked, check_filesystem, check_thoroughly};
 pub use error::Error;
 pub use errors::ext4_with_errors;
 pub use filesystem::{Filesystem, UnknownFilesystem};
+pub use grow::grow_filesystem;
 pub use holders::{Holder, holders};
 pub use make::{MakeOptions, make_filesystem};
 pub use mount::{Unmounted, mount, sync_filesystem, unmount};
@@ -25,3 +30,5 @@ pub use mountinfo::{
     InvalidMountInfo, MountEntry, mounted_at, mounts, parse_mountinfo, targets_of,
 };
 pub use options::{InvalidOption, MountOptions};
+pub use own::set_uuid;
+pub use root::{InvalidMode, Mode, Owner};

@@ -1,6 +1,7 @@
 //! Mount options: an allow-list, since whoever chooses them may be a tenant.
 
 use crate::filesystem::Filesystem;
+use convoy_fault::{Fault, Kind};
 use nix::mount::MsFlags;
 
 /// How to mount.
@@ -11,7 +12,7 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Mount an xfs although one with the same UUID is mounted: a snapshot beside its origin.
     pub nouuid: bool,
-    /// More options, each one word of the list in [`MountOptions::ALLOWED`].
+    /// More options, each one word of a list that the error for any other names.
     pub extra: Vec<String>,
 }
 
@@ -30,6 +31,12 @@ impl InvalidOption {
     }
 }
 
+impl Fault for InvalidOption {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+}
+
 /// What an option becomes in `mount(2)`.
 #[derive(Clone, Copy)]
 enum Meaning {
@@ -41,9 +48,17 @@ enum Meaning {
 }
 
 impl MountOptions {
-    /// What `extra` may hold. `dev` and `suid` are not in it: a volume never carries device nodes
-    /// that open, nor programs that gain rights, on the host.
-    pub const ALLOWED: &'static str = "noatime, nodiratime, relatime, strictatime, lazytime, noexec, sync, dirsync, discard, nodiscard, noload, norecovery, inode64, noquota, commit=N, stripe=N, logbufs=N, logbsize=N";
+    /// To be mounted with these options of the list, each one word.
+    ///
+    /// # Errors
+    /// An option that this file system has not, or that no volume may have: the error names those it may.
+    pub fn of(fs: Filesystem, words: &[String]) -> Result<Self, InvalidOption> {
+        let options = Self {
+            extra: words.to_vec(),
+            ..Self::default()
+        };
+        options.resolve(fs).map(|_| options)
+    }
 
     /// Flags and data for `mount(2)`.
     pub(crate) fn resolve(&self, fs: Filesystem) -> Result<(MsFlags, String), InvalidOption> {
@@ -64,7 +79,7 @@ impl MountOptions {
             data.push("nouuid");
         }
         for option in &self.extra {
-            match meaning(option).ok_or_else(|| InvalidOption::new(option, Self::ALLOWED))? {
+            match meaning(fs, option).ok_or_else(|| InvalidOption::new(option, rule(fs)))? {
                 Meaning::Flag(flag) => flags |= flag,
                 Meaning::Word | Meaning::Number if data.contains(&option.as_str()) => {}
                 Meaning::Word | Meaning::Number => data.push(option),
@@ -74,25 +89,44 @@ impl MountOptions {
     }
 }
 
-fn meaning(option: &str) -> Option<Meaning> {
+/// What `extra` may hold. `dev` and `suid` are not in it: a volume never carries device nodes that open, nor
+/// programs that gain rights, on the host. Nor is what gives up durability, or the journal.
+const fn rule(fs: Filesystem) -> &'static str {
+    match fs {
+        Filesystem::Ext4 => {
+            "an ext4 volume takes ro, noatime, nodiratime, relatime, strictatime, lazytime, noexec, nodev, nosuid, sync, dirsync, discard, nodiscard, commit=N, stripe=N"
+        }
+        Filesystem::Xfs => {
+            "an xfs volume takes ro, noatime, nodiratime, relatime, strictatime, lazytime, noexec, nodev, nosuid, sync, dirsync, discard, nodiscard, inode64, noquota, logbufs=N, logbsize=N"
+        }
+    }
+}
+
+fn meaning(fs: Filesystem, option: &str) -> Option<Meaning> {
     let flag = |flag| Some(Meaning::Flag(flag));
     let (name, value) = match option.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (option, None),
     };
-    let meaning = match name {
-        "noatime" => flag(MsFlags::MS_NOATIME),
-        "nodiratime" => flag(MsFlags::MS_NODIRATIME),
-        "relatime" => flag(MsFlags::MS_RELATIME),
-        "strictatime" => flag(MsFlags::MS_STRICTATIME),
-        "lazytime" => flag(MsFlags::MS_LAZYTIME),
-        "noexec" => flag(MsFlags::MS_NOEXEC),
-        "sync" => flag(MsFlags::MS_SYNCHRONOUS),
-        "dirsync" => flag(MsFlags::MS_DIRSYNC),
-        "discard" | "nodiscard" | "noload" | "norecovery" | "inode64" | "noquota" => {
+    let meaning = match (name, fs) {
+        ("ro", _) => flag(MsFlags::MS_RDONLY),
+        ("noatime", _) => flag(MsFlags::MS_NOATIME),
+        ("nodiratime", _) => flag(MsFlags::MS_NODIRATIME),
+        ("relatime", _) => flag(MsFlags::MS_RELATIME),
+        ("strictatime", _) => flag(MsFlags::MS_STRICTATIME),
+        ("lazytime", _) => flag(MsFlags::MS_LAZYTIME),
+        ("noexec", _) => flag(MsFlags::MS_NOEXEC),
+        // What holds for every mount may be asked for, too.
+        ("nodev", _) => flag(MsFlags::MS_NODEV),
+        ("nosuid", _) => flag(MsFlags::MS_NOSUID),
+        ("sync", _) => flag(MsFlags::MS_SYNCHRONOUS),
+        ("dirsync", _) => flag(MsFlags::MS_DIRSYNC),
+        ("discard" | "nodiscard", _) | ("inode64" | "noquota", Filesystem::Xfs) => {
             Some(Meaning::Word)
         }
-        "commit" | "stripe" | "logbufs" | "logbsize" => Some(Meaning::Number),
+        ("commit" | "stripe", Filesystem::Ext4) | ("logbufs" | "logbsize", Filesystem::Xfs) => {
+            Some(Meaning::Number)
+        }
         _ => None,
     }?;
     let fits = match (meaning, value) {
@@ -143,6 +177,12 @@ mod tests {
             "logdev=/dev/x",
             "",
             "noatime=1",
+            "noload",
+            "norecovery",
+            "nobarrier",
+            "data=writeback",
+            "logbufs=8",
+            "nouuid",
         ] {
             let error = extra(&[bad]).resolve(Filesystem::Ext4).unwrap_err();
             assert!(
@@ -168,6 +208,23 @@ mod tests {
         assert!(flags.contains(MsFlags::MS_RDONLY));
         assert_eq!(data, "norecovery,nouuid");
         assert_eq!(beside.resolve(Filesystem::Ext4).unwrap().1, "noload");
+        // A volume that is read only still has its journal replayed.
+        let read_only = MountOptions::of(Filesystem::Xfs, &["ro".into(), "logbufs=8".into()]);
+        let (flags, data) = read_only.unwrap().resolve(Filesystem::Xfs).unwrap();
+        assert!(flags.contains(MsFlags::MS_RDONLY));
+        assert_eq!(data, "logbufs=8");
+    }
+
+    #[test]
+    fn each_filesystem_has_options_of_its_own() {
+        for (fs, other) in [
+            (Filesystem::Ext4, "inode64"),
+            (Filesystem::Xfs, "commit=5"),
+            (Filesystem::Xfs, "data=journal"),
+        ] {
+            let error = MountOptions::of(fs, &[other.to_owned()]).unwrap_err();
+            assert!(error.to_string().contains(fs.as_str()), "{error}");
+        }
     }
 
     proptest! {

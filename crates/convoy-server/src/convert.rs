@@ -73,6 +73,7 @@ pub(crate) fn volume(volume: engine::VolumeInfo) -> api::Volume {
         mapped: volume.mapped.map(|mapped| mapped.0),
         filesystem: volume.filesystem,
         mountpoint: volume.mountpoint.as_deref().map(path),
+        mount_options: volume.mount_options,
         state: volume.state.as_str().to_owned(),
         problem: volume.problem,
         suspect: volume.suspect,

@@ -119,6 +119,7 @@ pub(crate) fn volume(volume: &Volume) -> Value {
         "Size": volume.size,
         "Mapped": volume.mapped,
         "Filesystem": volume.filesystem,
+        "MountOptions": volume.mount_options,
         "State": volume.state,
         "Problem": volume.problem,
         "Suspect": volume.suspect,

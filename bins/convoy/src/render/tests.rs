@@ -100,6 +100,7 @@ pub(crate) fn volume_named(name: &str) -> Volume {
         mapped: Some(44 << 20),
         filesystem: "ext4".into(),
         mountpoint: Some(format!("/var/lib/convoy/mounts/{ID}")),
+        mount_options: Vec::new(),
         state: "ready".into(),
         problem: None,
         suspect: None,

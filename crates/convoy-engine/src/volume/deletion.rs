@@ -25,6 +25,8 @@ impl Engine {
         self.refuse_read_only()?;
         let (_claim, volume) = self.claim_volume(name)?;
         let _span = tracing::info_span!("delete", volume = %name, operation = %op.id).entered();
+        // What only engines had mounted, and gave back, waits for them no longer.
+        self.unmount_if_idle(&volume)?;
         if let Some(target) = self.kernel()?.mount_of(volume.uuid, None) {
             let target = target.display();
             let what =

@@ -10,7 +10,7 @@ use crate::root::make_directory;
 use convoy_catalog as catalog;
 use convoy_catalog::Change;
 use convoy_fault::Kind;
-use convoy_mount::{Checked, MountOptions};
+use convoy_mount::{Checked, Filesystem, MountOptions};
 use convoy_names::VolumeName;
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
@@ -60,19 +60,24 @@ impl Engine {
     /// Mounts a volume at a directory, unless it is mounted there.
     pub(crate) fn mount_at(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
         let device = self.activate(volume)?;
+        let grows = self.lags(volume, &device);
         if self
             .kernel()?
             .mount_of(volume.uuid, Some(target))
             .as_deref()
             == Some(target)
         {
+            if grows {
+                self.grow_to_fit(volume, &device, target);
+            }
             return Ok(());
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
+        let options = self.mount_options(volume, filesystem)?;
         let checked = self.clear_for_mount(volume, &device.node, filesystem, target)?;
         self.steps.run("mount", || {
             self.machine
-                .mount(&device.node, target, filesystem, &MountOptions::default())
+                .mount(&device.node, target, filesystem, &options)
                 .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
         })?;
         if checked == Some(Checked::Repaired) {
@@ -80,7 +85,27 @@ impl Engine {
             // into it stays: only an empty one can be removed.
             std::fs::remove_dir(target.join("lost+found")).ok();
         }
+        if grows {
+            self.grow_to_fit(volume, &device, target);
+        }
         Ok(())
+    }
+
+    /// What a volume is mounted with, always.
+    fn mount_options(
+        &self,
+        volume: &catalog::Volume,
+        filesystem: Filesystem,
+    ) -> Result<MountOptions, Error> {
+        let doing = || format!("reading the mount options of volume {}", volume.name);
+        let words = self.catalog.mount_options(volume.uuid).doing(doing)?;
+        let options = MountOptions::of(filesystem, &words).doing(doing)?;
+        // Volumes are told apart by their devices: two that were restored of one backup, or a volume and a clone
+        // of it, hold the same filesystem, and xfs would not mount the second.
+        Ok(MountOptions {
+            nouuid: true,
+            ..options
+        })
     }
 
     /// Refuses to mount a volume at a second place.
@@ -160,6 +185,7 @@ impl Engine {
         self.refuse_read_only()?;
         let (_claim, volume) = self.claim_volume(name)?;
         let _span = tracing::info_span!("umount", volume = %name, operation = %op.id).entered();
+        self.refuse_held(&volume)?;
         self.unmount_all(&volume)?;
         self.catalog
             .apply(&[Change::RemoveMount(volume.uuid)])

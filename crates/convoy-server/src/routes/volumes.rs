@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use convoy_api::{CreateVolume, Done, MountVolume, Volumes, paths};
-use convoy_engine::Operation;
+use convoy_engine::{Mode, Operation, Owner};
 use convoy_fault::Kind;
 use convoy_names::VolumeName;
 use convoy_units::Bytes;
@@ -83,7 +83,24 @@ pub(crate) fn read(request: CreateVolume) -> Result<convoy_engine::CreateVolume,
         backup: request.backup,
         labels: request.labels,
         from_snapshot: request.snapshot.as_deref().map(name_of).transpose()?,
+        mount_options: request.mount_options,
+        mkfs_options: request.mkfs_options,
+        owner: owner(request.uid, request.gid),
+        mode: request.mode.as_deref().map(mode).transpose()?,
     })
+}
+
+/// One of the two named is enough: the other is root's.
+fn owner(uid: Option<u32>, gid: Option<u32>) -> Option<Owner> {
+    (uid.is_some() || gid.is_some()).then(|| Owner {
+        uid: uid.unwrap_or_default(),
+        gid: gid.unwrap_or_default(),
+    })
+}
+
+fn mode(text: &str) -> Result<Mode, Refusal> {
+    text.parse()
+        .map_err(|error: convoy_engine::InvalidMode| Refusal::new(Kind::Invalid, error.to_string()))
 }
 
 async fn delete(
