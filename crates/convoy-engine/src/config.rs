@@ -16,6 +16,10 @@ pub struct Config {
     /// How long a snapshot may hold the writes to its volume: a flush that takes longer gives up before it,
     /// and a volume that is held longer is let run, without a snapshot. By default 5 s.
     pub hold_limit: Duration,
+    /// How long a volume that was removed stays in the trash, counted while an engine is open. By default 24 h.
+    pub trash_grace: Duration,
+    /// How long a volume stays mounted that the last container engine gave back. By default 3 s.
+    pub idle_delay: Duration,
 }
 
 impl Config {
@@ -25,6 +29,8 @@ impl Config {
             root: root.into(),
             pool: PoolConfig::default(),
             hold_limit: HOLD_LIMIT,
+            trash_grace: Duration::from_hours(24),
+            idle_delay: Duration::from_secs(3),
         }
     }
 }

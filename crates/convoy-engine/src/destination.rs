@@ -6,7 +6,7 @@ use crate::model::DestinationInfo;
 use convoy_catalog::{Change, Destination};
 use convoy_fault::{Fault, Kind};
 use convoy_names::DestinationName;
-use convoy_objectstore::Location;
+use convoy_objectstore::{BackupUrl, Location};
 use convoy_repository::{CreateOptions, OpenOptions, Repository};
 use jiff::Timestamp;
 
@@ -135,6 +135,21 @@ impl Engine {
             repository: known.repository,
         };
         Ok(known.into_iter().map(info).collect())
+    }
+
+    /// Whether a backup's URL is of a destination that backups have gone to from here; by the catalog alone.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no URL of a backup.
+    pub fn knows_destination_of(&self, url: &str) -> Result<bool, Error> {
+        let parsed: BackupUrl = url
+            .parse()
+            .doing(|| format!("reading backup URL {url:?}"))?;
+        let location = parsed.location.normalised().to_string();
+        let known = self.catalog.destination_by_url(&location);
+        Ok(known
+            .doing(|| format!("looking for destination {location}"))?
+            .is_some())
     }
 
     fn remember(&self, url: &str, repository: &Repository) -> Result<(), Error> {

@@ -1,11 +1,13 @@
 //! The engine as a value: opened over a root directory, shared by threads, closed by dropping it.
 
+use crate::care::Care;
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::flush::Flushes;
 use crate::health::Health;
+use crate::jobs::Jobs;
 use crate::ledger::Ledger;
 use crate::machine::{Hold, Machine};
 use crate::metrics::Meters;
@@ -39,6 +41,8 @@ pub struct Engine {
     pub(crate) volumes: Claims,
     /// Held by backups, by volume: the next one then finds the last one's result to build on.
     pub(crate) backups: Claims,
+    /// Long operations that run.
+    pub(crate) jobs: Jobs,
     /// Operations that pin snapshots, and run: a pin of any other is a leftover.
     pub(crate) pinning: Mutex<BTreeSet<Uuid>>,
     /// Volumes whose device could not be brought up, and why.
@@ -47,10 +51,16 @@ pub struct Engine {
     pub(crate) flushes: Flushes,
     /// What is known of the pool between two looks at it.
     pub(crate) health: Health,
+    /// What is known of volumes between two looks at them.
+    pub(crate) care: Care,
     /// Held while the pool takes over what its devices have grown by.
     pub(crate) growing: Mutex<()>,
     /// How long a snapshot may hold its volume.
     pub(crate) hold_limit: Duration,
+    /// How long what was removed stays in the trash.
+    pub(crate) trash_grace: Duration,
+    /// How long a volume stays mounted that nobody holds.
+    pub(crate) idle_delay: Duration,
     pub(crate) steps: Steps,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) recovered: Vec<String>,
@@ -130,12 +140,16 @@ impl Engine {
             transactions: Mutex::default(),
             volumes: Claims::default(),
             backups: Claims::default(),
+            jobs: Jobs::default(),
             pinning: Mutex::default(),
             broken: Mutex::default(),
             flushes: Flushes::default(),
             health: Health::default(),
+            care: Care::default(),
             growing: Mutex::default(),
             hold_limit: config.hold_limit,
+            trash_grace: config.trash_grace,
+            idle_delay: config.idle_delay,
             steps,
             machine,
             recovered: Vec::new(),

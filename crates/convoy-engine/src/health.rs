@@ -171,6 +171,11 @@ impl Engine {
         }
     }
 
+    /// Keeps an event for `info`, and logs it.
+    pub(crate) fn note(&self, severity: Severity, what: String) {
+        self.health.state().note(severity, what);
+    }
+
     /// What of the pool wants attention now, one sentence each.
     pub(crate) fn alerts(&self, status: &PoolStatus) -> Vec<String> {
         let mut alerts = watcher::alerts(status);

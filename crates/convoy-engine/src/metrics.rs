@@ -125,7 +125,11 @@ impl Engine {
             }
         }
         let mut figures = BTreeMap::new();
+        let trashed = self.trashed_uuids()?;
         for volume in self.catalog.volumes().doing(doing)? {
+            if trashed.contains(&volume.uuid) {
+                continue;
+            }
             let backups = self.catalog.backups_of(volume.uuid).doing(doing)?;
             let taken = taken.remove(&volume.uuid).unwrap_or_default();
             let of_volume = VolumeFigures {

@@ -8,6 +8,7 @@ use crate::doctor::filesystem::{self, HEAD};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Mistake;
+use crate::holds;
 use crate::operation::Operation;
 use crate::transaction::Settled;
 use convoy_catalog::{Catalog, Change, SnapshotState, Volume, VolumeState};
@@ -51,12 +52,14 @@ pub(crate) fn recover(engine: &Engine) -> Result<Vec<String>, Error> {
         Err(error) => said.push(convoy_fault::chain(&error)),
     }
     unpin(engine)?;
+    said.extend(crate::jobs::interrupt(engine)?);
     // Before the intents: a device that is up cannot be deleted.
     take_down_strays(engine, &mut said)?;
     settle_intents(engine, &mut said)?;
     finish_half_done(engine, &mut said)?;
     bring_up_volumes(engine)?;
     mount_wanted(engine, &mut said)?;
+    holds::reconcile(engine)?;
     record_mounts(engine, &mut said)?;
     Ok(said)
 }
@@ -202,8 +205,10 @@ fn refuse_used(engine: &Engine, volume: &Volume) -> Result<(), Error> {
 }
 
 fn bring_up_volumes(engine: &Engine) -> Result<(), Error> {
+    let trashed = engine.trashed_uuids()?;
     for volume in engine.catalog.volumes().doing(|| "reading volumes")? {
         if volume.state == VolumeState::Ready
+            && !trashed.contains(&volume.uuid)
             && let Err(error) = engine.activate(&volume)
         {
             broken(engine, &volume, &error);

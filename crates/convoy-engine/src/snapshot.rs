@@ -232,7 +232,12 @@ impl Engine {
     pub fn snapshots(&self, volume: Option<&VolumeName>) -> Result<Vec<SnapshotInfo>, Error> {
         let volumes = match volume {
             Some(name) => vec![self.find_volume(name)?],
-            None => self.catalog.volumes().doing(|| "reading volumes")?,
+            None => {
+                let trashed = self.trashed_uuids()?;
+                let mut all = self.catalog.volumes().doing(|| "reading volumes")?;
+                all.retain(|volume| !trashed.contains(&volume.uuid));
+                all
+            }
         };
         let mut all = Vec::new();
         for volume in volumes {

@@ -118,7 +118,12 @@ impl Engine {
         match refuse_full(&self.pool, &doing) {
             Err(error) if error.kind() == Kind::PoolFull => {
                 self.widen();
-                refuse_full(&self.pool, doing)
+                match refuse_full(&self.pool, &doing) {
+                    Err(error) if error.kind() == Kind::PoolFull && self.make_room() => {
+                        refuse_full(&self.pool, doing)
+                    }
+                    checked => checked,
+                }
             }
             checked => checked,
         }

@@ -43,7 +43,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("convoy-api", &[]),
     ("convoy-client", &["convoy-api"]),
     ("convoy-server", &["convoy-api", "convoy-engine"]),
-    ("convoyd", &["convoy-api", "convoy-engine", "convoy-server"]),
+    ("convoy-docker", &["convoy-engine"]),
+    (
+        "convoyd",
+        &[
+            "convoy-api",
+            "convoy-docker",
+            "convoy-engine",
+            "convoy-server",
+        ],
+    ),
     ("convoy", &["convoy-api", "convoy-client", "convoyd"]),
     (
         "convoy-pdata_tools",
