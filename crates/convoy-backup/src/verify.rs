@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// Problems that are kept; more of them are only counted.
-const KEPT: usize = 1000;
+pub(crate) const KEPT: usize = 1000;
 
 /// How deep a verification goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl FromStr for BackupUrl {
         Ok(Self {
             location,
             backup: checked("backup", backup.ok_or_else(malformed)?)?,
-            volume: checked("volume", volume.ok_or_else(malformed)?)?,
+            volume: checked("volume", unpadded(volume.ok_or_else(malformed)?))?,
         })
     }
 }
@@ -92,10 +92,26 @@ fn unescape(query: &str) -> String {
         })
 }
 
+/// The original lists volumes of short names by their directories, whose names are filled up to four characters.
+fn unpadded(name: String) -> String {
+    if name.len() == 4 {
+        name.trim_end_matches('!').to_owned()
+    } else {
+        name
+    }
+}
+
+/// The longest name in a URL: the original's names end where file names do.
+const LONGEST: usize = 240;
+
 fn checked(what: &'static str, name: String) -> Result<String, InvalidBackupUrl> {
-    // One rule for all names; the volume's type is at hand.
-    let parsed: Result<VolumeName, _> = name.parse();
-    parsed.map_err(|source| InvalidBackupUrl::Name { what, source })?;
+    // One rule for all names; the volume's type is at hand. Of a long one it holds for every part.
+    let is_long = (129..=LONGEST).contains(&name.len()) && name.is_ascii();
+    let (head, tail) = name.split_at(if is_long { 128 } else { name.len() });
+    for part in [head, &format!("x{tail}")] {
+        let parsed: Result<VolumeName, _> = part.parse();
+        parsed.map_err(|source| InvalidBackupUrl::Name { what, source })?;
+    }
     Ok(name)
 }
 
@@ -132,12 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_original_are_read() {
+        let volume = |text: &str| -> String {
+            let url: BackupUrl = format!("vfs:///b?backup=x&volume={text}").parse().unwrap();
+            url.volume
+        };
+        assert_eq!(volume("ab%21%21"), "ab");
+        assert_eq!(volume("abc!"), "abc");
+        assert_eq!(volume(&"v".repeat(LONGEST)), "v".repeat(LONGEST));
+    }
+
+    #[test]
     fn anything_else_is_refused() {
+        let long = |tail: &str| format!("vfs:///b?backup=x&volume={}{tail}", "v".repeat(128));
+        for text in [long("/../x"), long(&"v".repeat(LONGEST)), long("!")] {
+            assert!(text.parse::<BackupUrl>().is_err(), "{text}");
+        }
         for text in [
             "vfs:///b",
             "vfs:///b?",
             "vfs:///b?backup=x",
             "vfs:///b?backup=x&volume=",
+            "vfs:///b?backup=x&volume=!!!!",
+            "vfs:///b?backup=x&volume=abcd!",
             "vfs:///b?backup=../x&volume=y",
             "vfs:///b?backup=x%2F&volume=y",
             "vfs:///b?backup=x&volume=y&backup=z",

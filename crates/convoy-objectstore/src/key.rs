@@ -24,6 +24,8 @@ pub struct InvalidKey(String);
 impl Key {
     /// The longest key, in bytes.
     pub const MAX: usize = 200;
+    /// The longest key of the original's, in bytes: what S3 takes.
+    const MAX_OF_ORIGINAL: usize = 1024;
 
     /// The key with this text.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
@@ -32,6 +34,19 @@ impl Key {
             Ok(Self(text))
         } else {
             // A hostile text may be megabytes long: the message quotes its beginning.
+            Err(InvalidKey(text.chars().take(Self::MAX + 10).collect()))
+        }
+    }
+
+    /// The key with this text among the objects of the original Convoy: segments of `[A-Za-z0-9._!-]`,
+    /// 1 to 1024 bytes in all. Its names are in them as people typed them, filled up with `!` when short.
+    ///
+    /// Only for reading what is there: such a key may clash with another on a file system without case.
+    pub fn of_original(text: impl Into<String>) -> Result<Self, InvalidKey> {
+        let text = text.into();
+        if text.len() <= Self::MAX_OF_ORIGINAL && text.split('/').all(is_original_segment) {
+            Ok(Self(text))
+        } else {
             Err(InvalidKey(text.chars().take(Self::MAX + 10).collect()))
         }
     }
@@ -56,6 +71,12 @@ fn is_key(text: &str) -> bool {
 /// Whether this can be one part of a key between two `/`.
 pub(crate) fn is_segment(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    !matches!(text, "" | "." | "..") && text.bytes().all(allowed)
+}
+
+/// The same for the original's objects.
+pub(crate) fn is_original_segment(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._!-".contains(&b);
     !matches!(text, "" | "." | "..") && text.bytes().all(allowed)
 }
 

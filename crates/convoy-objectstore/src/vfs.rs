@@ -30,6 +30,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::counters::Meter;
+use crate::folder::Folder;
 use crate::store::{MAX_OBJECT, Verb, too_large};
 use crate::{Counters, Deletion, Error, ErrorKind, Key, ObjectStore, Page, Put, PutMode};
 use deferred::Deferred;
@@ -47,9 +48,6 @@ mod publish;
 mod refusal;
 mod temporary;
 
-/// Where the objects lie below the destination's directory.
-const REPOSITORY: &str = "convoy-repository";
-
 /// A directory as a store. Any number of stores, processes and hosts may use one directory.
 #[derive(Debug)]
 pub struct VfsStore {
@@ -65,11 +63,20 @@ impl VfsStore {
     ///
     /// The directory is held open: what is mounted over it later is not written to.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_folder(path, Folder::Repository)
+    }
+
+    /// Opens what the original Convoy wrote in the directory `path`: for reading alone.
+    pub(crate) fn open_original(path: &Path) -> Result<Self, Error> {
+        Self::open_folder(path, Folder::Original)
+    }
+
+    fn open_folder(path: &Path, folder: Folder) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let place = open(path, flags, Mode::empty()).map_err(|errno| refuse(path, errno))?;
         Ok(Self {
             path: path.to_owned(),
-            directories: Directories::new(place, Fsyncs::default()),
+            directories: Directories::new(place, folder, Fsyncs::default()),
             deferred: Deferred::default(),
             sweep: Once::new(),
             meter: Meter::default(),

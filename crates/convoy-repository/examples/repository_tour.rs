@@ -67,7 +67,10 @@ fn main() -> Result<()> {
 fn store(directory: &str) -> Result<Arc<dyn ObjectStore>> {
     let path = std::path::absolute(directory)?;
     let location: Location = format!("vfs://{}", path.display()).parse()?;
-    Ok(convoy_objectstore::open(&location)?)
+    Ok(convoy_objectstore::open(
+        &location,
+        &convoy_objectstore::S3Options::default(),
+    )?)
 }
 
 /// Opens a repository that is there.

@@ -24,6 +24,7 @@ mod keys;
 mod log;
 mod look;
 mod node;
+mod original;
 mod pack;
 mod patience;
 mod read;
@@ -40,6 +41,10 @@ pub use error::Error;
 pub use id::{BlobId, FullHash, ObjectHash, SessionId};
 pub use index::Location;
 pub use keys::BlobKind;
+pub use original::{
+    BLOCK as ORIGINAL_BLOCK, Checksum, Original, OriginalBackup, OriginalBlock, OriginalFacts,
+    VolumeDirectory,
+};
 pub use pack::{FinishedPack, ObjectName, Placed};
 pub use patience::{Impatient, Patience, Sleep};
 pub use read::{Deliver, DeliverFound, Found, Wanted};
@@ -63,6 +68,7 @@ pub mod format {
     };
     pub use crate::keys::{Keys, Secret};
     pub use crate::node::{Slots, decode as decode_node, encode as encode_node, root_level};
+    pub use crate::original::format as original;
     pub use crate::pack::Placed;
     pub use crate::pack::contents as pack_contents;
     pub use crate::segment::{Head, Record, decode as decode_segment};

@@ -13,6 +13,8 @@ use crate::keys::BlobKind;
 use crate::repository::{Inner, Repository};
 use batch::{batches, span};
 
+pub(crate) use blob::of_object;
+
 /// A chunk that is wanted, and the caller's own number for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {

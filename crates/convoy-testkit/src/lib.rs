@@ -9,4 +9,5 @@
     reason = "a test world that is used wrongly should stop the test at once"
 )]
 
+pub mod original;
 pub mod thin;

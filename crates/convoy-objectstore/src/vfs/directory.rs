@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::REPOSITORY;
 use super::fsyncs::Fsyncs;
 use crate::Key;
+use crate::folder::Folder;
 
 /// The directories of one destination.
 ///
@@ -22,50 +22,59 @@ use crate::Key;
 #[derive(Debug)]
 pub(super) struct Directories {
     place: OwnedFd,
+    folder: Folder,
     fsyncs: Fsyncs,
     /// Directories whose own entry is durable, as far as this process has made sure.
     durable: Mutex<HashSet<String>>,
 }
 
 impl Directories {
-    pub(super) fn new(place: OwnedFd, fsyncs: Fsyncs) -> Self {
+    pub(super) fn new(place: OwnedFd, folder: Folder, fsyncs: Fsyncs) -> Self {
         Self {
             place,
+            folder,
             fsyncs,
             durable: Mutex::default(),
         }
     }
 
+    /// What these are directories of.
+    pub(super) fn folder(&self) -> Folder {
+        self.folder
+    }
+
     /// Opens a directory of the repository; `""` is its top. ENOENT if there is none yet.
     pub(super) fn open(&self, path: &str) -> io::Result<OwnedFd> {
-        segments(path).try_fold(self.place.try_clone()?, |above, segment| {
-            Ok(open_below(&above, segment)?)
-        })
+        self.segments(path)
+            .try_fold(self.place.try_clone()?, |above, segment| {
+                Ok(open_below(&above, segment)?)
+            })
     }
 
     /// Opens a directory of the repository and makes what is missing on the way, durably.
     pub(super) fn make(&self, path: &str) -> io::Result<OwnedFd> {
         let mut so_far = String::new();
-        segments(path).try_fold(self.place.try_clone()?, |above, segment| {
-            let path_above = so_far.clone();
-            so_far = join(&so_far, segment);
-            self.make_below(&above, &path_above, segment, &so_far)
-        })
+        self.segments(path)
+            .try_fold(self.place.try_clone()?, |above, segment| {
+                let path_above = so_far.clone();
+                so_far = join(&so_far, segment);
+                self.make_below(&above, &path_above, segment, &so_far)
+            })
     }
 
     /// Makes the entries of a directory of the repository durable.
     pub(super) fn sync(&self, path: &str, directory: &OwnedFd) -> io::Result<()> {
-        self.fsyncs.directory(&from_place(path), directory)
+        self.fsyncs.directory(&self.from_place(path), directory)
     }
 
     /// Makes the bytes of an object durable.
     pub(super) fn sync_object(&self, key: &Key, file: &File) -> io::Result<()> {
-        self.fsyncs.file(&from_place(key.as_str()), file)
+        self.fsyncs.file(&self.from_place(key.as_str()), file)
     }
 
     /// Fails if names in this directory can no longer be made durable.
     pub(super) fn trusted(&self, path: &str) -> io::Result<()> {
-        self.fsyncs.trusted(&from_place(path))
+        self.fsyncs.trusted(&self.from_place(path))
     }
 
     fn make_below(
@@ -94,14 +103,24 @@ impl Directories {
         Ok(directory)
     }
 
+    /// A path of the repository as one from the destination's directory.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it is the path that is from the place"
+    )]
+    fn from_place(&self, path: &str) -> String {
+        self.segments(path)
+            .fold(String::new(), |above, segment| join(&above, segment))
+    }
+
+    fn segments<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        std::iter::once(self.folder.name())
+            .chain(path.split('/').filter(|segment| !segment.is_empty()))
+    }
+
     fn durable(&self) -> MutexGuard<'_, HashSet<String>> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A path of the repository as one from the destination's directory.
-fn from_place(path: &str) -> String {
-    segments(path).fold(String::new(), |above, segment| join(&above, segment))
 }
 
 fn join(above: &str, segment: &str) -> String {
@@ -110,10 +129,6 @@ fn join(above: &str, segment: &str) -> String {
     } else {
         format!("{above}/{segment}")
     }
-}
-
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(REPOSITORY).chain(path.split('/').filter(|segment| !segment.is_empty()))
 }
 
 /// Opens one directory in another. ENOTDIR or ELOOP if it is a symbolic link or a file.

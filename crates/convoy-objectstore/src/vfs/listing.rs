@@ -10,7 +10,7 @@ use nix::sys::stat::{SFlag, fstatat};
 
 use super::directory::{self, Directories};
 use super::{is, is_file, size_of};
-use crate::key::is_segment;
+use crate::folder::Folder;
 use crate::{Entry, Key, Page};
 
 pub(super) fn list(
@@ -22,6 +22,8 @@ pub(super) fn list(
     let limit = limit.max(1);
     let (parent, _) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let mut page = Page::default();
+    let folder = directories.folder();
+    let is_segment = |segment: &str| folder.is_segment(segment);
     if !parent.is_empty() && !parent.split('/').all(is_segment) || prefix.starts_with("tmp/") {
         return Ok(page);
     }
@@ -35,6 +37,7 @@ pub(super) fn list(
         Err(error) => return Err(error),
     };
     let mut walk = Walk {
+        folder,
         prefix,
         after: after.map_or("", Key::as_str),
         limit,
@@ -62,6 +65,7 @@ fn is_below_object(directories: &Directories, path: &str) -> bool {
 }
 
 struct Walk<'a> {
+    folder: Folder,
     prefix: &'a str,
     after: &'a str,
     /// One more than this is collected, to know whether there is more.
@@ -71,7 +75,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn directory(&mut self, directory: &OwnedFd, path: &str) -> io::Result<()> {
-        let mut names = read_names(directory)?;
+        let mut names = read_names(directory, self.folder)?;
         // With its slash a directory sorts among the files as its keys do.
         names.sort();
         for name in names {
@@ -110,7 +114,7 @@ impl Walk<'_> {
             Err(Errno::ENOENT) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         };
-        if let (true, Ok(key)) = (is_file(&stat), Key::new(text)) {
+        if let (true, Ok(key)) = (is_file(&stat), self.folder.key(text)) {
             self.page.entries.push(Entry {
                 key,
                 size: size_of(&stat),
@@ -121,7 +125,7 @@ impl Walk<'_> {
 }
 
 /// The names in a directory that can be part of keys, directories with a `/` behind.
-fn read_names(directory: &OwnedFd) -> io::Result<Vec<String>> {
+fn read_names(directory: &OwnedFd, folder: Folder) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut entries = Dir::openat(
         directory,
@@ -132,7 +136,12 @@ fn read_names(directory: &OwnedFd) -> io::Result<Vec<String>> {
     for entry in entries.iter() {
         let entry = entry?;
         // `.nfs…` is what a share makes of a file that is removed while somebody reads it.
-        let Some(name) = entry.file_name().to_str().ok().filter(|name| is_ours(name)) else {
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .filter(|name| is_ours(name, folder))
+        else {
             continue;
         };
         let is_directory = match entry.file_type() {
@@ -155,6 +164,6 @@ fn listing_flags() -> nix::fcntl::OFlag {
     OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC
 }
 
-fn is_ours(name: &str) -> bool {
-    is_segment(name) && !name.starts_with(".nfs")
+fn is_ours(name: &str, folder: Folder) -> bool {
+    folder.is_segment(name) && !name.starts_with(".nfs")
 }

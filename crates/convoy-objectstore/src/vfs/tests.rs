@@ -27,7 +27,10 @@ impl Fixture {
     }
 
     fn path(&self, text: &str) -> PathBuf {
-        self.directory.path().join(REPOSITORY).join(text)
+        self.directory
+            .path()
+            .join(Folder::Repository.name())
+            .join(text)
     }
 
     fn create(&self, text: &str) -> Result<Put, Error> {
@@ -166,7 +169,11 @@ fn what_the_disk_says_of_one_file_is_damage_of_one_object() {
 fn a_repository_directory_that_is_a_link_is_refused() {
     let directory = TempDir::new().unwrap();
     let outside = TempDir::new().unwrap();
-    symlink(outside.path(), directory.path().join(REPOSITORY)).unwrap();
+    symlink(
+        outside.path(),
+        directory.path().join(Folder::Repository.name()),
+    )
+    .unwrap();
     let store = VfsStore::open(directory.path()).unwrap();
     let error = store
         .put(&key("config"), b"x", PutMode::Create)
@@ -357,8 +364,11 @@ impl Fixture {
         FAILING.set(0);
         let mut fixture = Self::new();
         let place = nix::fcntl::open(fixture.directory.path(), OFlag::O_RDONLY, Mode::empty());
-        fixture.store.directories =
-            Directories::new(place.unwrap(), Fsyncs::new(fsync_failing_once));
+        fixture.store.directories = Directories::new(
+            place.unwrap(),
+            Folder::Repository,
+            Fsyncs::new(fsync_failing_once),
+        );
         fixture
     }
 }

@@ -186,7 +186,7 @@ impl Inner {
 }
 
 /// What a failed read of one object shows; any other failure is the store's, and stays it.
-pub(super) fn of_object(error: Error, object: &str, what: &str) -> Error {
+pub(crate) fn of_object(error: Error, object: &str, what: &str) -> Error {
     match error {
         Error::Store { doing, source } => match source.kind {
             ErrorKind::NotFound => {
