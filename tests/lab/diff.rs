@@ -113,6 +113,7 @@ impl Disks {
             name: "histories".parse().unwrap(),
             uuid: uuid(number),
             metadata: self.metadata.clone(),
+            metadata_len: None,
             data: format!("/dev/mapper/{}", Self::DATA).into(),
             block_size: DataBlockSize::new(Sectors(BLOCK / 512)).unwrap(),
             low_water: 16,

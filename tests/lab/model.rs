@@ -120,6 +120,7 @@ impl Side {
             name: "model".parse().unwrap(),
             uuid: Uuid::from_u128(0x0de1),
             metadata,
+            metadata_len: None,
             data,
             block_size: DataBlockSize::new(Sectors(128)).unwrap(),
             low_water: 4,

@@ -59,6 +59,7 @@ impl Lab {
             name: "looked-into".parse().unwrap(),
             uuid: uuid(1000),
             metadata: self.metadata.clone(),
+            metadata_len: None,
             data: self.data.clone(),
             block_size: DataBlockSize::new(Sectors(BLOCK / 512)).unwrap(),
             low_water: 16,

@@ -46,6 +46,7 @@ pub(crate) fn spec(n: u128) -> PoolSpec {
         name: format!("lab-{n}").parse().unwrap(),
         uuid: Uuid::from_u128(n),
         metadata: metadata(),
+        metadata_len: None,
         data: data(),
         block_size: DataBlockSize::DEFAULT,
         low_water: 16,
@@ -165,6 +166,7 @@ fn discarding_gives_the_space_back_down_to_the_file() {
         .map(|file| loopdev::attach(file).unwrap().node);
     let loop_spec = PoolSpec {
         metadata: metadata.clone(),
+        metadata_len: None,
         data: data.clone(),
         ..spec(3)
     };

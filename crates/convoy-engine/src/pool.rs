@@ -8,11 +8,13 @@ mod blank;
 mod data_identity;
 mod devices;
 mod identity;
+mod part;
 mod record;
 
 use self::blank::check_blank;
 use self::devices::{Devices, device_size, make_loop_files, open_devices};
 use self::identity::{check_active, check_identity, mend};
+pub(crate) use self::part::{KERNEL_MOST, part_of};
 use self::record::{changed_record, new_record};
 use crate::config::PoolConfig;
 use crate::engine::Engine;
@@ -88,7 +90,10 @@ pub(crate) fn bring_up(
     if !record.initialised {
         put(catalog, &record)?;
     }
-    let spec = spec(&record, devices);
+    let mut spec = spec(&record, devices);
+    if !active {
+        spec.metadata_len = part::given(&record, &spec.metadata, machine)?;
+    }
     let activated = Pool::activate(Arc::clone(control), &spec);
     if activated.is_err() && !begun_before {
         forget_unmade(catalog, &record, &spec.metadata, &**control, machine);
@@ -143,6 +148,7 @@ fn spec(record: &catalog::Pool, devices: Devices) -> PoolSpec {
         name: record.name.clone(),
         uuid: record.uuid,
         metadata: devices.metadata,
+        metadata_len: None,
         data: devices.data,
         block_size: record.block_size,
         low_water: low_water(record.data_size.0 / record.block_size.bytes().0),
@@ -191,7 +197,8 @@ fn is_active(control: &dyn Control, record: &catalog::Pool) -> Result<bool, Erro
 
 /// A kill between loading the pool's table and putting it in force leaves a device that does nothing and keeps
 /// the pool's devices in use, so that they look like somebody's. It bears this pool's own dm uuid and has
-/// no table in force: nobody can be using it.
+/// no table in force: nobody can be using it. The same goes for the device between a pool and its metadata device,
+/// while the pool is not there.
 fn remove_half_made(control: &dyn Control, record: &catalog::Pool) -> Result<(), Error> {
     let name = convoy_thinpool::pool_name(&record.name).map_err(unnameable)?;
     let doing = || format!("removing the half-made device {name}");
@@ -200,7 +207,7 @@ fn remove_half_made(control: &dyn Control, record: &catalog::Pool) -> Result<(),
     if info.is_some_and(|info| !info.live_table && info.uuid == ours) {
         control.remove(&name).doing(doing)?;
     }
-    Ok(())
+    convoy_thinpool::remove_left_part(control, &record.name, record.uuid).doing(doing)
 }
 
 /// A pool that the kernel would not make, and whose metadata device is blank still, was never there: the

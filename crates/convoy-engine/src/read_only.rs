@@ -125,6 +125,7 @@ pub(crate) fn observe(record: &catalog::Pool, control: Arc<dyn Control>) -> Resu
         name: record.name.clone(),
         uuid: record.uuid,
         metadata: record.metadata.clone(),
+        metadata_len: None,
         data: record.data.clone(),
         block_size: record.block_size,
         low_water: 0,

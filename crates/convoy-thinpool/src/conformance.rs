@@ -40,6 +40,10 @@ pub const ALL: &[(&str, Check)] = &[
         refuses_other_pools,
     ),
     ("a half-made pool is completed", completes_half_made_pool),
+    (
+        "a pool is given a part of its metadata device, and more of it in use",
+        takes_a_part_of_its_metadata_device,
+    ),
     ("device ids are taken once", ids_are_taken_once),
     ("the transaction id is compared and swapped", transaction_id),
     ("there is one metadata snapshot", metadata_snapshot),
@@ -81,6 +85,7 @@ impl World {
             name: "convoy-check".parse().expect("a valid name"),
             uuid: Uuid::from_u128(0xc0),
             metadata: self.metadata.clone(),
+            metadata_len: None,
             data: self.data.clone(),
             block_size: DataBlockSize::new(Sectors(128)).expect("a valid size"),
             low_water: 4,
@@ -172,6 +177,7 @@ fn refuses_other_pools(world: &World) {
     );
     let swapped = PoolSpec {
         metadata: spec.data.clone(),
+        metadata_len: None,
         data: spec.metadata.clone(),
         ..spec.clone()
     };
@@ -203,6 +209,38 @@ fn completes_half_made_pool(world: &World) {
         .pool()
         .deactivate()
         .expect("completed, and taken down");
+}
+
+fn takes_a_part_of_its_metadata_device(world: &World) {
+    let blocks = |pool: &Pool| {
+        let status = pool.status().expect("a status");
+        status.usage().expect("it works").metadata.total
+    };
+    let given = |pool: &Pool| pool.metadata_part().expect("looked").map(|part| part.given);
+    let part = PoolSpec {
+        metadata_len: Some(Bytes::mib(8)),
+        ..world.spec()
+    };
+    let control = || Arc::clone(&world.control);
+    let pool = Pool::activate(control(), &part).expect("the pool comes up");
+    assert_eq!((blocks(&pool), given(&pool)), (2048, Some(Bytes::mib(8))));
+    pool.create_thin(id(1)).expect("made");
+    // Adopted, and given more while a volume of it is up.
+    let pool = Pool::activate(control(), &part).expect("adopted");
+    pool.activate_thin(&thin(1)).expect("active");
+    pool.widen_metadata(Bytes::mib(12)).expect("widened");
+    assert_eq!(given(&pool), Some(Bytes::mib(12)));
+    let grown = pool.grow(|_| 4).expect("taken over");
+    assert_eq!(grown.metadata, (2048, 3072));
+    pool.create_thin(id(2)).expect("it works");
+    pool.deactivate_thin(volume(1)).expect("taken down");
+    pool.deactivate().expect("taken down");
+    assert!(world.ours().is_empty(), "{:?}", world.ours());
+    // The device itself has the pool's metadata where it begins.
+    let pool = world.pool();
+    assert_eq!(given(&pool), None);
+    assert_eq!(pool.delete(id(2)).expect("deleted"), Deleted::Deleted);
+    pool.deactivate().expect("taken down");
 }
 
 fn ids_are_taken_once(world: &World) {

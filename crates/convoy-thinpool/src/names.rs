@@ -85,6 +85,17 @@ pub fn thin_uuid(pool: Uuid, uuid: Uuid) -> DmUuid {
     DmUuid(format!("{OWNER}{}-{}", pool.simple(), uuid.simple()))
 }
 
+/// The dm name of the device between a pool and a metadata device of which it is given a part. No thin device's:
+/// these end in 32 digits.
+pub(crate) fn metadata_name(pool: &PoolName) -> Result<DmName, InvalidDmName> {
+    DmName::new(format!("{pool}-metadata"))
+}
+
+/// The dm uuid of that device.
+pub(crate) fn metadata_uuid(pool: Uuid) -> DmUuid {
+    DmUuid(format!("{OWNER}{}-metadata", pool.simple()))
+}
+
 /// Whose volume or snapshot a dm uuid names, if it is one of this pool's.
 pub(crate) fn thin_of(pool: Uuid, uuid: &DmUuid) -> Option<Uuid> {
     let text = uuid.as_str().strip_prefix(OWNER)?;
@@ -116,6 +127,7 @@ mod tests {
         assert_eq!(thin_of(pool, &thin_uuid(pool, volume)), Some(volume));
         for foreign in [
             pool_uuid(pool),
+            metadata_uuid(pool),
             thin_uuid(other, volume),
             DmUuid::new("LVM-abc").unwrap(),
             DmUuid::new(format!("CONVOY-{}-{}x", pool.simple(), volume.simple())).unwrap(),

@@ -9,12 +9,13 @@ use crate::control::{BackingDevice, Control, ControlError, DeviceNumber};
 use crate::error::Error;
 use crate::guard::Unguarded;
 use crate::metadata_snapshot::Turn;
-use crate::names::{DmName, pool_name, pool_uuid, thin_of};
+use crate::names::{DmName, DmUuid, metadata_uuid, pool_name, pool_uuid, thin_of};
+use crate::part::{self, remove_left_part};
 use crate::status::PoolStatus;
 use crate::suspension::{self, HOLD_LIMIT, Watch};
 use crate::table::ThinTable;
 use convoy_names::PoolName;
-use convoy_units::{DataBlockSize, DevId, TransactionId};
+use convoy_units::{Bytes, DataBlockSize, DevId, TransactionId};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub struct PoolSpec {
     pub uuid: Uuid,
     /// The block device of its metadata.
     pub metadata: PathBuf,
+    /// How much of that the pool is given when it is brought up, in whole blocks of 4 KiB; all of it without. The
+    /// rest is held back: [`Pool::widen_metadata`].
+    pub metadata_len: Option<Bytes>,
     /// The block device of its data; a last block that is not whole is left out.
     pub data: PathBuf,
     /// The unit of sharing.
@@ -79,7 +83,10 @@ pub fn resume_suspended(control: &dyn Control, pool: Uuid) -> Result<Vec<DmName>
             .info(&name)
             .map_err(what())?
             .and_then(|info| info.uuid);
-        if !uuid.is_some_and(|uuid| uuid == pool_uuid(pool) || thin_of(pool, &uuid).is_some()) {
+        let is_of_it = |uuid: DmUuid| {
+            uuid == pool_uuid(pool) || uuid == metadata_uuid(pool) || thin_of(pool, &uuid).is_some()
+        };
+        if !uuid.is_some_and(is_of_it) {
             continue;
         }
         match suspension::resume_left(control, &name) {
@@ -131,14 +138,27 @@ impl Pool {
     /// finds on it otherwise.** Whether that is wanted only the catalog knows: see [`crate::signature`].
     pub fn activate(control: Arc<dyn Control>, spec: &PoolSpec) -> Result<Self, Error> {
         let name = pool_name(&spec.name)?;
-        let wanted = wanted_table(control.as_ref(), spec)?;
-        let info = match control
+        let found = control
             .info(&name)
-            .map_err(Error::control("activating the pool"))?
-        {
-            Some(info) => adopt(control.as_ref(), spec, &info, &wanted)?,
-            None => bring_up(control.as_ref(), spec, &name, &wanted)?,
+            .map_err(Error::control("activating the pool"))?;
+        let active = found.as_ref().is_some_and(|info| info.live_table);
+        let metadata = if active {
+            part::of_active(control.as_ref(), spec)?
+        } else {
+            part::bring_up(control.as_ref(), spec)?
         };
+        let activated =
+            wanted_table(control.as_ref(), spec, metadata).and_then(|wanted| match &found {
+                Some(info) => adopt(control.as_ref(), spec, info, &wanted),
+                None => bring_up(control.as_ref(), spec, &name, &wanted),
+            });
+        let info = activated.inspect_err(|_| {
+            // In use by whatever of the pool is left, it stays for the next activation.
+            if !active && let Err(error) = remove_left_part(control.as_ref(), &spec.name, spec.uuid)
+            {
+                tracing::debug!(pool = %name, %error, "the part of its metadata device stays");
+            }
+        })?;
         Self::handle(control, spec, name, info.number)
     }
 
@@ -284,9 +304,11 @@ impl Pool {
         resume_suspended(self.control.as_ref(), self.spec.uuid)
     }
 
-    /// Takes the pool down; its thin devices must be down ([`Error::Busy`] otherwise).
+    /// Takes the pool down; its thin devices must be down ([`Error::Busy`] otherwise). Killed in the middle, it may
+    /// leave [the part of its metadata device](remove_left_part).
     pub fn deactivate(self) -> Result<(), Error> {
-        remove(self.control.as_ref(), &self.name)
+        remove(self.control.as_ref(), &self.name)?;
+        remove_left_part(self.control.as_ref(), &self.spec.name, self.spec.uuid)
     }
 
     pub(crate) fn message(&self, text: &str) -> Result<(), ControlError> {

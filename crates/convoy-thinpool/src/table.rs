@@ -63,6 +63,17 @@ pub struct ThinTable {
     pub external_origin: Option<DeviceNumber>,
 }
 
+/// What a `linear` line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinearTable {
+    /// The device's size.
+    pub(crate) len: Sectors,
+    /// What it is a part of.
+    pub(crate) device: DeviceNumber,
+    /// Where in that it begins.
+    pub(crate) begin: Sectors,
+}
+
 impl PoolTable {
     const TARGET: &'static str = "thin-pool";
 
@@ -113,6 +124,24 @@ impl ThinTable {
     /// Reads a line back.
     pub fn parse(line: &TableLine) -> Result<Self, TableError> {
         parse_thin(line).ok_or_else(|| error(Self::TARGET, line))
+    }
+}
+
+impl LinearTable {
+    const TARGET: &'static str = "linear";
+
+    /// The line to load.
+    pub(crate) fn line(&self) -> TableLine {
+        line(
+            Self::TARGET,
+            self.len,
+            format!("{} {}", self.device, self.begin.0),
+        )
+    }
+
+    /// Reads a line back.
+    pub(crate) fn parse(line: &TableLine) -> Result<Self, TableError> {
+        parse_linear(line).ok_or_else(|| error(Self::TARGET, line))
     }
 }
 
@@ -194,6 +223,20 @@ fn parse_thin(line: &TableLine) -> Option<ThinTable> {
         pool,
         dev_id,
         external_origin,
+    })
+}
+
+fn parse_linear(line: &TableLine) -> Option<LinearTable> {
+    if line.target != LinearTable::TARGET || line.start.0 != 0 {
+        return None;
+    }
+    let mut words = line.params.split_ascii_whitespace();
+    let device = parse_number(words.next()?)?;
+    let begin = Sectors(words.next()?.parse().ok()?);
+    words.next().is_none().then_some(LinearTable {
+        len: line.len,
+        device,
+        begin,
     })
 }
 

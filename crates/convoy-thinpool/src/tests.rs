@@ -26,6 +26,7 @@ fn spec() -> PoolSpec {
         name: "convoy-pool".parse().unwrap(),
         uuid: Uuid::from_u128(1),
         metadata: METADATA.into(),
+        metadata_len: None,
         data: DATA.into(),
         block_size: DataBlockSize::DEFAULT,
         low_water: 8,

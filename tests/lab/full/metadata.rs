@@ -136,7 +136,7 @@ fn metadata_that_gets_tight_gets_more_under_a_fast_writer() {
 /// it, even then.
 #[test]
 fn metadata_that_ran_out_is_cured_by_more_and_by_nothing_else() {
-    // The operator's own devices: no reserve.
+    // A device too small to hold a part of it back.
     let mut pool = Pool::new("exhausted", Bytes::gib(1), Bytes::mib(2));
     let engine = &pool.engine;
     volume(engine, "other", Bytes::mib(64));
@@ -234,7 +234,58 @@ fn metadata_that_ran_out_is_cured_by_more_and_by_nothing_else() {
     engine.delete_volume(&name("v"), &silent()).unwrap();
 }
 
-/// Over devices of the operator's there is no reserve: told once, and taken over when the device is made larger.
+/// A part of the operator's metadata device is held back, and given when it gets tight: a fast writer sees no error.
+/// When the device is made larger, that is taken over in use, and a part of it held back again.
+#[test]
+fn a_part_of_a_metadata_device_is_held_back_and_given_under_a_fast_writer() {
+    let mut pool = Pool::new("held-back", Bytes::gib(1), Bytes::mib(5));
+    let shared = |engine: &Engine| {
+        let pool = engine.info().unwrap().pool;
+        (pool.metadata_total, pool.metadata_reserve)
+    };
+    let engine = &pool.engine;
+    assert_eq!(shared(engine), (Bytes::mib(4), Bytes::mib(1)));
+    let made = volume(engine, "v", Bytes::gib(1));
+    let file = fill(&made.device);
+    let mut round = 0;
+    while shared(engine).1 != Bytes(0) {
+        assert!(round < 40, "it is never given");
+        snapshot(engine, "v", &format!("s{round}"));
+        scatter(&file, round).unwrap();
+        engine.look_after_pool();
+        round += 1;
+    }
+    println!("given after {round} rounds");
+    assert_eq!(shared(engine), (Bytes::mib(5), Bytes(0)));
+    pool.metadata.grow(Bytes::mib(10));
+    let engine = &pool.engine;
+    engine.grow_pool(&GrowPool::default(), &silent()).unwrap();
+    assert_eq!(shared(engine), (Bytes::mib(8), Bytes::mib(2)));
+    scatter(&file, round).unwrap();
+    assert!(engine.volume(&name("v")).unwrap().suspect.is_none());
+    drop(file);
+    let Pool {
+        world,
+        data,
+        metadata,
+        engine,
+    } = pool;
+    let over = [
+        ("dm.datadev", data.word()),
+        ("dm.metadatadev", metadata.word()),
+    ];
+    // Adopted by the next daemon, and brought up again by the one after it.
+    drop(engine);
+    let engine = world.open(&over);
+    assert_eq!(shared(&engine), (Bytes::mib(8), Bytes::mib(2)));
+    engine.stop().unwrap();
+    let engine = world.open(&over);
+    assert_eq!(shared(&engine), (Bytes::mib(8), Bytes::mib(2)));
+    delete_snapshot(&engine, "s0");
+    engine.stop().unwrap();
+}
+
+/// A metadata device that is made larger while the pool is down is taken over when it is brought up.
 #[test]
 fn a_metadata_device_that_is_made_larger_is_taken_over() {
     let Pool {
@@ -244,7 +295,11 @@ fn a_metadata_device_that_is_made_larger_is_taken_over() {
         engine,
     } = Pool::new("lvextend", Bytes::mib(64), Bytes::mib(16));
     drop(metadata);
-    assert_eq!(engine.info().unwrap().pool.metadata_reserve, Bytes(0));
+    let has = |engine: &Engine| {
+        let pool = engine.info().unwrap().pool;
+        pool.metadata_total.0 + pool.metadata_reserve.0
+    };
+    assert_eq!(has(&engine), Bytes::mib(16).0);
     engine.stop().unwrap();
     // A device of the same content, longer.
     let disks = convoy_tests::disk::disks();
@@ -256,6 +311,6 @@ fn a_metadata_device_that_is_made_larger_is_taken_over() {
         ("dm.datadev", data.word()),
         ("dm.metadatadev", "/dev/mapper/lab-metadata"),
     ]);
-    assert_eq!(engine.info().unwrap().pool.metadata_total, Bytes::mib(48));
+    assert_eq!(has(&engine), Bytes::mib(48).0);
     engine.stop().unwrap();
 }

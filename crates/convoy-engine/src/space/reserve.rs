@@ -1,15 +1,16 @@
 //! A part of the metadata that is held back, and given to the pool when it gets tight.
 //!
 //! Exhausted metadata makes the pool read-only: writes fail, and no message is taken any more, not even a
-//! deletion. More metadata is the only cure, so that is what the reserve is: disk space behind the end
-//! of a loop-backed pool's metadata file, taken in advance. The file is made longer, the pool takes it over
-//! in use, and the next reserve is taken. A device that was given to us has no such end; whoever makes it larger has it
-//! taken over by the same step.
+//! deletion. More metadata is the only cure, so that is what the reserve is. For a loop-backed pool: disk space behind
+//! the end of its metadata file, taken in advance. The file is made longer, the pool takes it over in use, and the next
+//! reserve is taken. For one over a metadata device: the end of that, which the pool is not given at first
+//! (`pool/part.rs`). Whoever makes the device larger has that taken over by the same step, and a new part of it held back.
 
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::pool::{KERNEL_MOST, part_of};
 use convoy_catalog as catalog;
-use convoy_thinpool::{Grown, loopdev};
+use convoy_thinpool::{Grown, MetadataPart, loopdev};
 use convoy_units::Bytes;
 use std::path::Path;
 
@@ -19,13 +20,10 @@ const PART: u64 = 4;
 const LEAST: Bytes = Bytes::mib(16);
 /// The most that is taken at once.
 const MOST: Bytes = Bytes::gib(1);
-/// 255 index entries of 16,320 blocks of 4 KiB: more the kernel does not use.
-const KERNEL_MOST: Bytes = Bytes(255 * 16_320 * 4096);
-
 /// What is held back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// Nothing, since the metadata is on a device that was given to us, or the kernel could not use more.
+    /// Nothing: the device that was given to us is small or given out, or the kernel could not use more.
     #[default]
     None,
     /// So many bytes.
@@ -58,7 +56,12 @@ impl Engine {
     fn try_take_reserve(&self) -> Result<Reserve, Error> {
         let record = self.pool_record()?;
         if !record.loop_backed {
-            return Ok(Reserve::None);
+            let part = self.metadata_part()?;
+            let held = part.map_or(0, |part| usable(part.device).0.saturating_sub(part.given.0));
+            return Ok(match held {
+                0 => Reserve::None,
+                held => Reserve::Held(Bytes(held)),
+            });
         }
         let now = length(&record.metadata)?;
         let reserve = size(now);
@@ -75,6 +78,14 @@ impl Engine {
     /// Gives the pool more metadata: the reserve where there is one, and whatever its device has grown by.
     pub(crate) fn drop_reserve(&self) -> Result<Grown, Error> {
         let record = self.pool_record()?;
+        if !record.loop_backed {
+            if let Some(part) = self.metadata_part()?
+                && part_of(part.device) <= part.given
+            {
+                self.give(part.device)?;
+            }
+            return self.take_over(record);
+        }
         // Taken first, if it was not: metadata whose disk space is not there is worse than none.
         if let Reserve::Held(reserve) = self.try_take_reserve()? {
             let now = length(&record.metadata)?;
@@ -95,8 +106,23 @@ impl Engine {
         })
     }
 
+    fn metadata_part(&self) -> Result<Option<MetadataPart>, Error> {
+        self.pool
+            .metadata_part()
+            .doing(|| "asking for the pool's part of its metadata device")
+    }
+
+    fn give(&self, wanted: Bytes) -> Result<(), Error> {
+        self.pool
+            .widen_metadata(wanted)
+            .doing(|| "giving the pool more of its metadata device")
+    }
+
     /// Has the pool take over what its devices have grown by, and records it.
     pub(super) fn take_over(&self, record: catalog::Pool) -> Result<Grown, Error> {
+        if let Some(part) = self.metadata_part()? {
+            self.give(part_of(part.device))?;
+        }
         let grown = self
             .pool
             .grow(super::grow::low_water)
@@ -105,6 +131,11 @@ impl Engine {
         self.record_sizes(record, &grown)?;
         Ok(grown)
     }
+}
+
+/// What the kernel can use of a metadata device, in whole blocks.
+fn usable(device: Bytes) -> Bytes {
+    Bytes(device.0.min(KERNEL_MOST.0) / 4096 * 4096)
 }
 
 fn length(file: &Path) -> Result<Bytes, Error> {

@@ -18,6 +18,8 @@ pub(super) struct Metadata {
     /// The data device it was last used with.
     pub(super) data: DeviceNumber,
     pub(super) held_root: u64,
+    /// The blocks of a metadata device of which the pool was given a part; a whole one has 1,024 whatever its size.
+    pub(super) part: Option<u64>,
 }
 
 pub(super) fn parse_id(text: &str) -> Result<DevId, Errno> {
@@ -35,6 +37,7 @@ impl Metadata {
             health: Health::default(),
             data: table.data,
             held_root: HELD_ROOT,
+            part: None,
         }
     }
 
@@ -98,8 +101,9 @@ impl Metadata {
             "queue_if_no_space"
         };
         let (used, total) = (self.store.used(), self.store.blocks);
+        let metadata = self.part.unwrap_or(1024);
         format!(
-            "{} 111/1024 {used}/{total} {held} {mode} discard_passdown {no_space} {check} 256 ",
+            "{} 111/{metadata} {used}/{total} {held} {mode} discard_passdown {no_space} {check} 256 ",
             now.transaction_id
         )
     }

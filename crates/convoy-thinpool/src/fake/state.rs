@@ -5,7 +5,7 @@ use super::pool::{Metadata, parse_id};
 use super::{Fault, Health};
 use crate::control::{BackingDevice, DeviceInfo, DeviceNumber, Listed, Operation, TargetStatus};
 use crate::names::{DmName, DmUuid};
-use crate::table::{PoolTable, TableLine, ThinTable};
+use crate::table::{LinearTable, PoolTable, TableLine, ThinTable};
 use convoy_units::{Bytes, DevId};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ struct Table {
 enum Target {
     Pool(PoolTable),
     Thin(ThinTable),
+    Linear(LinearTable),
 }
 
 impl Device {
@@ -294,6 +295,7 @@ impl State {
         let users = tables.filter(|table| match &table.target {
             Target::Thin(thin) => thin.pool == number,
             Target::Pool(pool) => pool.metadata == number || pool.data == number,
+            Target::Linear(linear) => linear.device == number,
         });
         u32::try_from(users.count()).unwrap_or(u32::MAX)
     }
@@ -334,6 +336,7 @@ impl State {
         let target = match line.target.as_str() {
             "thin-pool" => self.load_pool(number, line)?,
             "thin" => self.load_thin(line)?,
+            "linear" => Target::Linear(LinearTable::parse(line).map_err(|_| Errno::EINVAL)?),
             _ => return Err(Errno::EINVAL),
         };
         let table = Table {
@@ -356,7 +359,7 @@ impl State {
         if taken {
             return Err(Errno::EBUSY);
         }
-        let pools = self.pools.entry(table.metadata);
+        let pools = self.pools.entry(self.end_of(table.metadata));
         let pool = pools.or_insert_with(|| Metadata::fresh(&table));
         pool.bound(&table);
         let creating = self
@@ -398,7 +401,23 @@ impl State {
         let Target::Pool(table) = &device.live.as_ref()?.target else {
             return None;
         };
-        self.pools.get_mut(&table.metadata)
+        let metadata = self.end_of(table.metadata);
+        self.pools.get_mut(&metadata)
+    }
+
+    /// The linear table in force on the device of this number.
+    fn linear(&self, number: DeviceNumber) -> Option<LinearTable> {
+        let mut devices = self.devices.values();
+        let device = devices.find(|device| device.number() == number)?;
+        match device.live.as_ref()?.target {
+            Target::Linear(linear) => Some(linear),
+            _ => None,
+        }
+    }
+
+    /// Where a linear device leads, or the device itself.
+    fn end_of(&self, number: DeviceNumber) -> DeviceNumber {
+        self.linear(number).map_or(number, |linear| linear.device)
     }
 
     pub(super) fn suspend(&mut self, name: &DmName) -> Result<(), Errno> {
@@ -420,6 +439,18 @@ impl State {
             return Err(Errno::EINVAL);
         }
         device.suspended = false;
+        if let Some(Table {
+            target: Target::Pool(table),
+            ..
+        }) = &device.live
+        {
+            // Now the kernel looks how large its metadata device is.
+            let on = table.metadata;
+            let (linear, end) = (self.linear(on), self.end_of(on));
+            if let Some(pool) = self.pools.get_mut(&end) {
+                pool.part = linear.map(|linear| linear.len.0 / 8);
+            }
+        }
         Ok(())
     }
 
@@ -463,6 +494,7 @@ impl State {
                 let metadata = self.pool_of(thin.pool).ok_or(Errno::EINVAL)?;
                 metadata.thin_status(thin.dev_id)
             }
+            Target::Linear(_) => String::new(),
         };
         Ok(vec![TargetStatus {
             start: table.line.start,

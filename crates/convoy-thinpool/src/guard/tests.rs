@@ -35,6 +35,7 @@ fn world() -> World {
         name: "p".parse().unwrap(),
         uuid: Uuid::from_u128(1),
         metadata: "/dev/m".into(),
+        metadata_len: None,
         data: "/dev/d".into(),
         block_size: DataBlockSize::DEFAULT,
         low_water: 8,

@@ -1,7 +1,7 @@
 //! Bringing a pool up: a table for its devices, and what is there already adopted, completed or refused.
 
 use super::{PoolSpec, backing, read_status, undo_create, unhealthy};
-use crate::control::{Control, ControlError, DeviceInfo};
+use crate::control::{Control, ControlError, DeviceInfo, DeviceNumber};
 use crate::error::Error;
 use crate::names::{DmName, pool_uuid};
 use crate::status::Mode;
@@ -9,7 +9,11 @@ use crate::table::PoolTable;
 use convoy_units::Sectors;
 
 /// The table of a pool over its devices as they are now.
-pub(super) fn wanted_table(control: &dyn Control, spec: &PoolSpec) -> Result<PoolTable, Error> {
+pub(super) fn wanted_table(
+    control: &dyn Control,
+    spec: &PoolSpec,
+    metadata_on: DeviceNumber,
+) -> Result<PoolTable, Error> {
     let metadata = backing(control, &spec.metadata)?;
     let data = backing(control, &spec.data)?;
     if metadata.number == data.number {
@@ -25,7 +29,7 @@ pub(super) fn wanted_table(control: &dyn Control, spec: &PoolSpec) -> Result<Poo
     }
     Ok(PoolTable {
         len: Sectors(blocks * spec.block_size.sectors().0),
-        metadata: metadata.number,
+        metadata: metadata_on,
         data: data.number,
         block_size: spec.block_size,
         low_water: spec.low_water,
