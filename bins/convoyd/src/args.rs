@@ -81,11 +81,32 @@ pub struct Args {
     #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub mnt_ns: Option<PathBuf>,
 
-    /// Accepted, no effect: this version has no Docker endpoint
+    /// Unix socket for Docker and Podman, or off [default: /run/docker/plugins/convoy.sock]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "CONVOY_DOCKER_SOCKET",
+        hide_env_values = true
+    )]
+    pub docker_socket: Option<PathBuf>,
+
+    /// What `docker volume rm` means: trash, delete or keep [default: trash]
+    #[arg(long, value_name = "WORD")]
+    pub docker_on_remove: Option<String>,
+
+    /// How long the trash keeps a volume, such as 90s, 30m, 24h or 7d [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub trash_grace: Option<String>,
+
+    /// Let container engines restore backups from destinations this host never used
+    #[arg(long)]
+    pub docker_restore_from_any: bool,
+
+    /// Same as --docker-on-remove keep
     #[arg(long, hide_short_help = true)]
     pub ignore_docker_delete: bool,
 
-    /// Accepted, no effect: this version has no Docker endpoint
+    /// Make a volume that a container engine mounts and that does not exist
     #[arg(long, hide_short_help = true)]
     pub create_on_docker_mount: bool,
 

@@ -85,7 +85,7 @@ impl Fault for Error {
             Self::Engine(error) => error.hint(),
             Self::Socket(error) => error.hint(),
             Self::File { .. } => Some(
-                "its keys are root, socket, log, log_level, drivers and the table driver_opts"
+                "its keys are root, socket, log, log_level, docker_socket, docker_on_remove, trash_grace, drivers and the table driver_opts"
                     .to_owned(),
             ),
             Self::Abandoned => Some("start the daemon again: convoy daemon".to_owned()),

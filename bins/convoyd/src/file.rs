@@ -12,6 +12,9 @@ pub(crate) struct File {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_level: Option<String>,
+    pub(crate) docker_socket: Option<PathBuf>,
+    pub(crate) docker_on_remove: Option<String>,
+    pub(crate) trash_grace: Option<String>,
     #[serde(default)]
     pub(crate) drivers: Vec<String>,
     #[serde(default)]

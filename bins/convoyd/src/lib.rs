@@ -1,6 +1,7 @@
 //! The daemon as code: its flags, its configuration and its run, shared by `convoyd` and `convoy daemon`.
 
 mod args;
+mod docker;
 mod error;
 mod file;
 mod guard;
@@ -11,6 +12,7 @@ mod settings;
 mod watch;
 
 pub use args::Args;
+pub use docker::Docker;
 pub use error::Error;
 pub use offline::{Checkup, Remedy, doctor};
 pub use run::run;

@@ -1,6 +1,7 @@
 //! A daemon's life: settings, log, engine, socket, signals, end.
 
 use crate::args::Args;
+use crate::docker::Docker;
 use crate::error::Error;
 use crate::guard;
 use crate::logs;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs a daemon in this process until SIGTERM or SIGINT; a second one ends the process at once, which is
@@ -35,6 +37,7 @@ pub fn run(args: Args) -> Result<(), Error> {
     }
     let mut config = Config::new(&settings.root);
     config.pool = settings.pool.clone();
+    config.trash_grace = settings.docker.trash_grace;
     // The engine's lock comes before the socket: of two daemons over one root the second ends here.
     let mut seams = Seams::kernel()?;
     seams.guard = guard::start();
@@ -43,7 +46,7 @@ pub fn run(args: Args) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let watch = watch::start(&engine);
+    let watch = (watch::start(&engine), watch::start_for_volumes(&engine));
     let ended = runtime.block_on(answer(&settings, Arc::clone(&engine)));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(watch);
@@ -59,8 +62,62 @@ async fn answer(settings: &Settings, engine: Arc<Engine>) -> Result<Ended, Error
     // Before the socket: from the first client on, an end is a clean one.
     let shutdown = shutdown().map_err(Error::Runtime)?;
     let listener = Listener::bind(&settings.socket)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let plugin = tokio::spawn(plugin(
+        plugin_socket(&settings.docker)?,
+        settings.docker.clone(),
+        Arc::clone(&engine),
+        stopped,
+    ));
     ready(&settings.socket, &engine);
-    Ok(serve(engine, listener, Limits::default(), shutdown).await)
+    let shutdown = async move {
+        shutdown.await;
+        drop(stop);
+    };
+    let ended = serve(engine, listener, Limits::default(), shutdown).await;
+    // Engines' verbs are waited for as everybody's are.
+    match plugin.await {
+        Ok(true) => Ok(ended),
+        Ok(false) | Err(_) => Ok(Ended::Abandoned),
+    }
+}
+
+/// The socket for container engines. One that nobody asked for is done without where it cannot be had.
+fn plugin_socket(docker: &Docker) -> Result<Option<Listener>, Error> {
+    let Some(path) = &docker.socket else {
+        return Ok(None);
+    };
+    match Listener::bind_private(path) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if docker.required => Err(error.into()),
+        Err(error) => {
+            let error = convoy_fault::chain(&error);
+            tracing::warn!("container engines are not served: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// Serves container engines until the other end of `stopped` is gone; whether every verb came to its end.
+async fn plugin(
+    listener: Option<Listener>,
+    docker: Docker,
+    engine: Arc<Engine>,
+    stopped: oneshot::Receiver<()>,
+) -> bool {
+    let Some(listener) = listener else {
+        return true;
+    };
+    let settings = convoy_docker::Settings {
+        on_remove: docker.on_remove,
+        create_on_mount: docker.create_on_mount,
+        restore_from_any: docker.restore_from_any,
+        ..convoy_docker::Settings::default()
+    };
+    tracing::info!(socket = %listener.path().display(), "serving container engines");
+    let stopped = async move { drop(stopped.await) };
+    let limits = convoy_docker::Limits::default();
+    convoy_docker::serve(engine, listener.inner(), settings, limits, stopped).await
 }
 
 fn ready(socket: &Path, engine: &Engine) {

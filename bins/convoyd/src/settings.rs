@@ -1,6 +1,7 @@
 //! From flags and file to settings: one precedence, every value checked, nothing ignored in silence.
 
 use crate::args::Args;
+use crate::docker::{self, Docker};
 use crate::error::Error;
 use crate::file::File;
 use convoy_engine::{PoolConfig, pool_options};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub log: Option<PathBuf>,
     /// A filter of `tracing_subscriber`.
     pub log_level: String,
+    /// How container engines are served.
+    pub docker: Docker,
     /// Settings of the pool; `None` in them means what the catalog has.
     pub pool: PoolConfig,
     /// What was accepted and has no effect, one sentence each.
@@ -51,6 +54,7 @@ pub(crate) fn over(args: Args, file: &File) -> Result<Settings, Error> {
     })?;
     let options = driver_options(&args, file)?;
     let log_level = level(&args, file)?;
+    let docker = docker::resolve(&args, file)?;
     Ok(Settings {
         root: args
             .root
@@ -62,6 +66,7 @@ pub(crate) fn over(args: Args, file: &File) -> Result<Settings, Error> {
             .unwrap_or_else(|| crate::SOCKET.into()),
         log: args.log.or_else(|| file.log.clone()),
         log_level,
+        docker,
         pool: pool_options(&options)?,
         warnings,
     })
@@ -86,14 +91,6 @@ fn warnings(args: &Args) -> Vec<String> {
         (
             args.ignore_config_file,
             "--ignore-config-file has no effect: flags are never overruled by stored settings",
-        ),
-        (
-            args.ignore_docker_delete,
-            "--ignore-docker-delete has no effect: this version has no Docker endpoint",
-        ),
-        (
-            args.create_on_docker_mount,
-            "--create-on-docker-mount has no effect: this version has no Docker endpoint",
         ),
     ];
     given

@@ -157,11 +157,9 @@ fn what_has_no_effect_is_said() {
     let flags = Args {
         cmd_timeout: Some("5m".into()),
         ignore_config_file: true,
-        ignore_docker_delete: true,
-        create_on_docker_mount: true,
         ..args()
     };
     let settings = over(flags, &File::default()).unwrap();
-    assert_eq!(settings.warnings.len(), 4);
+    assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[0].contains("--cmd-timeout"));
 }

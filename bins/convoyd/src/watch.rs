@@ -15,14 +15,26 @@ pub(crate) struct Watch {
     _stop: SyncSender<()>,
 }
 
+/// Looks after volumes, in a thread of its own too: deleting what was thrown away may take minutes, and the pool
+/// is looked at meanwhile.
+pub(crate) fn start_for_volumes(engine: &Arc<Engine>) -> Watch {
+    let engine = Arc::downgrade(engine);
+    spawn("convoy-care", move || {
+        Some(engine.upgrade()?.look_after_volumes())
+    })
+}
+
 /// Begins at once. Without the thread the daemon serves all the same, and says so in its log.
 pub(crate) fn start(engine: &Arc<Engine>) -> Watch {
-    let (stop, stopped) = mpsc::sync_channel(0);
     let engine = Arc::downgrade(engine);
-    let look = move || look(&engine);
-    let thread = std::thread::Builder::new().name("convoy-watch".into());
+    spawn("convoy-watch", move || look(&engine))
+}
+
+fn spawn(name: &str, look: impl FnMut() -> Option<Duration> + Send + 'static) -> Watch {
+    let (stop, stopped) = mpsc::sync_channel(0);
+    let thread = std::thread::Builder::new().name(name.to_owned());
     if let Err(error) = thread.spawn(move || repeat(look, &stopped)) {
-        tracing::error!("nobody looks after the pool: {error}");
+        tracing::error!("thread {name} does not start: {error}");
     }
     Watch { _stop: stop }
 }

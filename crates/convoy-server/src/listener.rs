@@ -13,6 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
+/// The mode of a socket for root's programs alone.
+const PRIVATE: u32 = 0o600;
 /// The socket's mode: whoever may write to it may do all that the daemon may, so its owner and group only.
 const MODE: u32 = 0o660;
 const DIR_MODE: u32 = 0o750;
@@ -39,10 +41,22 @@ impl Listener {
     /// [`Error::InUse`] when somebody listens there, [`Error::NotASocket`] for any other file: nothing is
     /// removed then.
     pub fn bind(path: &Path) -> Result<Self, Error> {
+        Self::bind_as(path, MODE)
+    }
+
+    /// [`Listener::bind`] with mode 0600: for programs of the same user, root mostly, alone.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_private(path: &Path) -> Result<Self, Error> {
+        Self::bind_as(path, PRIVATE)
+    }
+
+    fn bind_as(path: &Path, mode: u32) -> Result<Self, Error> {
         make_dir(path)?;
         remove_stale(path)?;
         let inner =
-            make_socket(path).map_err(|source| io_error("making the socket", path, source))?;
+            make_socket(path, mode).map_err(|source| io_error("making the socket", path, source))?;
         let file = path
             .symlink_metadata()
             .map_err(|source| io_error("reading", path, source))?;
@@ -58,7 +72,8 @@ impl Listener {
         &self.path
     }
 
-    pub(crate) fn inner(&self) -> &UnixListener {
+    /// What to accept on.
+    pub fn inner(&self) -> &UnixListener {
         &self.inner
     }
 }
@@ -88,13 +103,13 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 
 /// Binds and listens. Nobody else may connect at any moment: until its file has the right mode, the
 /// socket does not listen. (The umask would do it in one step, for all threads of the process.)
-fn make_socket(path: &Path) -> io::Result<UnixListener> {
+fn make_socket(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     // Linux makes the file with the socket's own mode, less the umask.
-    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
+    fchmod(&socket, Mode::from_bits_truncate(mode))?;
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    std::fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     UnixListener::from_std(socket.into())
 }
