@@ -7,7 +7,7 @@
 
 use convoy_backup::{BlockReader, BlockWriter, FileReader, FileWriter};
 use convoy_mount::{Checked, Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Unmounted};
-use convoy_objectstore::{Location, ObjectStore};
+use convoy_objectstore::{Location, MemoryStore, ObjectStore, ReadOnlyStore};
 use convoy_repository::{Patience, Sleep};
 use convoy_thin_metadata::{BlockSource, FileSource};
 use convoy_thinpool::DeviceNumber;
@@ -22,6 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A pool's metadata to read, wherever it is.
 pub type Metadata = Box<dyn BlockSource>;
@@ -85,6 +86,24 @@ pub trait Machine: Send + Sync {
         at: &Path,
     ) -> Result<Checked, convoy_mount::Error>;
 
+    /// Gives the filesystem of a device that is not mounted this UUID, its journal replayed, durably; `at` as in
+    /// [`Machine::check_filesystem`].
+    fn own_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        uuid: Uuid,
+        at: &Path,
+    ) -> Result<(), convoy_mount::Error>;
+
+    /// Grows the filesystem of a device, mounted at `target`, to all of the device.
+    fn grow_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        target: &Path,
+    ) -> Result<(), convoy_mount::Error>;
+
     /// The numbers of devices whose mounted filesystem has counted errors since its last check.
     fn filesystems_with_errors(&self) -> Vec<(u32, u32)> {
         Vec::new()
@@ -118,6 +137,11 @@ pub trait Machine: Send + Sync {
     /// The store at a destination.
     fn store(&self, location: &Location)
     -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error>;
+
+    /// What the original Convoy left at a destination, to be read. A machine that has none need not know.
+    fn original(&self, _location: &Location) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
+        Ok(ReadOnlyStore::new(Arc::new(MemoryStore::new())))
+    }
 
     /// How requests to a destination wait between attempts.
     fn patience(&self) -> Arc<dyn Patience>;
@@ -196,6 +220,25 @@ impl Machine for Host {
         convoy_mount::check_thoroughly(device, filesystem, at)
     }
 
+    fn own_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        uuid: Uuid,
+        at: &Path,
+    ) -> Result<(), convoy_mount::Error> {
+        convoy_mount::set_uuid(device, filesystem, &uuid.to_string(), at)
+    }
+
+    fn grow_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        target: &Path,
+    ) -> Result<(), convoy_mount::Error> {
+        convoy_mount::grow_filesystem(device, filesystem, target)
+    }
+
     fn filesystems_with_errors(&self) -> Vec<(u32, u32)> {
         convoy_mount::ext4_with_errors()
     }
@@ -240,7 +283,11 @@ impl Machine for Host {
         &self,
         location: &Location,
     ) -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error> {
-        convoy_objectstore::open(location)
+        convoy_objectstore::open(location, &convoy_objectstore::S3Options::default())
+    }
+
+    fn original(&self, location: &Location) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
+        convoy_objectstore::open_original(location, &convoy_objectstore::S3Options::default())
     }
 
     fn patience(&self) -> Arc<dyn Patience> {

@@ -42,6 +42,7 @@ pub struct Error {
     /// What it means for the caller.
     pub kind: ErrorKind,
     text: String,
+    hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -61,6 +62,7 @@ impl Error {
         Self {
             kind,
             text,
+            hint: None,
             source: None,
         }
     }
@@ -70,8 +72,16 @@ impl Error {
         Self {
             kind,
             text,
+            hint: None,
             source: None,
         }
+    }
+
+    /// The same, with what to do next.
+    #[must_use]
+    pub fn hinting(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     /// The same, caused by `source`.
@@ -133,6 +143,9 @@ impl Fault for Error {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.hint.is_some() {
+            return self.hint.clone();
+        }
         let source = self
             .source
             .as_deref()

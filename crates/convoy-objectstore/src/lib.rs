@@ -18,17 +18,21 @@
 pub mod conformance;
 
 mod backup_url;
+mod cloud;
 mod counters;
 mod error;
 mod fault;
+mod folder;
 mod key;
 mod location;
 mod memory;
 mod probe;
+mod read_only;
 mod store;
 mod vfs;
 
 pub use backup_url::{BackupUrl, InvalidBackupUrl};
+pub use cloud::{Addressing, CloudStore, Encryption, Keys, S3Options};
 pub use counters::Counters;
 pub use error::{Error, ErrorKind};
 pub use fault::{Fault, FaultStore, Operation, Rule};
@@ -36,5 +40,6 @@ pub use key::{InvalidKey, Key};
 pub use location::{InvalidLocation, Location, open};
 pub use memory::MemoryStore;
 pub use probe::{Capabilities, probe};
+pub use read_only::{ReadOnlyStore, open_original};
 pub use store::{Deletion, Entry, MAX_OBJECT, ObjectStore, Page, Put, PutMode, Verb};
 pub use vfs::VfsStore;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use convoy_fault::{Fault, Kind};
 
-use crate::{Error, ErrorKind, ObjectStore, VfsStore};
+use crate::{CloudStore, Error, ObjectStore, S3Options, VfsStore};
 
 /// A destination, parsed. `Display` gives back what was typed; compare `normalised` ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,17 +88,20 @@ impl Location {
     }
 }
 
-/// Opens the destination. Nothing is created there before the first put.
+/// Opens the destination. Nothing is created there before the first put, and a bucket is not asked yet.
 ///
-/// Errors: a directory that does not exist or is none (`NotFound`); S3 in this version
-/// (`Unsupported`).
-pub fn open(location: &Location) -> Result<Arc<dyn ObjectStore>, Error> {
+/// Errors: a directory that does not exist or is none (`NotFound`); options that cannot be used (`Invalid`).
+pub fn open(location: &Location, s3: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {
     match location {
         Location::Vfs { path } => Ok(Arc::new(VfsStore::open(path)?)),
-        Location::S3 { .. } => Err(Error::with_text(
-            ErrorKind::Unsupported,
-            format!("cannot open {location}: S3 destinations are not in this version"),
-        )),
+        Location::S3 {
+            bucket,
+            region,
+            prefix,
+        } => {
+            let store = CloudStore::s3(bucket, region.as_deref(), prefix, s3)?;
+            Ok(Arc::new(store))
+        }
     }
 }
 

@@ -61,10 +61,3 @@ fn bad_locations_say_the_rule() {
         );
     }
 }
-
-#[test]
-fn s3_says_that_it_is_not_there_yet() {
-    let error = open(&"s3://bucket@region/path/".parse().unwrap()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert!(error.to_string().contains("not in this version"), "{error}");
-}
