@@ -114,6 +114,7 @@ fn named(change: &Change) -> &'static str {
         Change::RemoveVolume(_) => "catalog.remove-volume",
         Change::PutSnapshot(_) => "catalog.put-snapshot",
         Change::RemoveSnapshot(_) => "catalog.remove-snapshot",
+        Change::ExchangeDevices { .. } => "catalog.exchange-devices",
         Change::PutMount(_) => "catalog.put-mount",
         Change::RemoveMount(_) => "catalog.remove-mount",
         Change::PutSuspect(_) => "catalog.put-suspect",

@@ -21,9 +21,11 @@ mod error;
 mod failpoints;
 mod flush;
 mod glance;
+mod group;
 pub mod guard;
 mod health;
 mod holds;
+mod in_place;
 mod jobs;
 mod ledger;
 pub mod machine;
@@ -32,13 +34,16 @@ mod metrics;
 mod model;
 mod operation;
 mod options;
+mod original;
 mod pool;
 mod read_only;
 mod recovery;
 mod reference;
+mod rename;
 mod resize;
 mod resolve;
 mod restore;
+mod rollback;
 mod root;
 mod seams;
 mod snapshot;
@@ -54,15 +59,19 @@ pub use engine::Engine;
 pub use error::Error;
 pub use glance::Glance;
 pub use health::{PoolEvent, Severity};
+pub use in_place::RestoredInPlace;
 pub use jobs::{JobInfo, JobState};
 pub use machine::{Host, Machine};
+pub use convoy_objectstore::{Addressing, Keys, S3Options};
 pub use metrics::{BackupTotals, Figures, Holds, VolumeFigures};
 pub use model::{
-    BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo, Info,
-    PoolInfo, Problem, ResizedVolume, SnapshotInfo, SnapshotUsage, Verification, VolumeInfo, VolumeState,
+    BackupFormat, BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo,
+    Info, PoolInfo, Problem, ResizedVolume, RolledBack, SnapshotInfo, SnapshotUsage, Trimmed, Verification,
+    VolumeInfo, VolumeState,
 };
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};
+pub use pool::PoolCheck;
 pub use seams::Seams;
 pub use space::GrowPool;
 pub use trash::TrashedVolume;

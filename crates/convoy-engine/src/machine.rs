@@ -6,8 +6,10 @@
 //! directory, the catalog and the files of a loop-backed pool are not behind it: those are plain files anywhere.
 
 use convoy_backup::{BlockReader, BlockWriter, FileReader, FileWriter};
-use convoy_mount::{Checked, Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Unmounted};
-use convoy_objectstore::{Location, MemoryStore, ObjectStore, ReadOnlyStore};
+use convoy_mount::{
+    Checked, Filesystem, Holder, MakeOptions, MountEntry, MountOptions, Preened, Unmounted,
+};
+use convoy_objectstore::{Location, MemoryStore, ObjectStore, ReadOnlyStore, S3Options};
 use convoy_repository::{Patience, Sleep};
 use convoy_thin_metadata::{BlockSource, FileSource};
 use convoy_thinpool::DeviceNumber;
@@ -128,6 +130,26 @@ pub trait Machine: Send + Sync {
     fn sync_filesystem(&self, target: &Path, device: (u32, u32))
     -> Result<(), convoy_mount::Error>;
 
+    /// Checks the filesystem of a device that is not mounted if it asks for that, as [`convoy_mount::preen`].
+    fn preen(
+        &self,
+        _device: &Path,
+        _filesystem: Filesystem,
+    ) -> Result<Option<Preened>, convoy_mount::Error> {
+        Ok(None)
+    }
+
+    /// Discards what a mounted filesystem does not use in this range of it, and says how much that was: the device
+    /// of this number, at this directory.
+    fn trim(
+        &self,
+        _target: &Path,
+        _device: (u32, u32),
+        _range: ByteRange,
+    ) -> Result<Bytes, convoy_mount::Error> {
+        Ok(Bytes(0))
+    }
+
     /// Who holds the device of this number, as far as we can see.
     fn holders(&self, device: (u32, u32)) -> Vec<Holder>;
 
@@ -138,8 +160,21 @@ pub trait Machine: Send + Sync {
     fn store(&self, location: &Location)
     -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error>;
 
+    /// The store at a destination, reached as these options say if it is a bucket.
+    fn store_with(
+        &self,
+        location: &Location,
+        _s3: &S3Options,
+    ) -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error> {
+        self.store(location)
+    }
+
     /// What the original Convoy left at a destination, to be read. A machine that has none need not know.
-    fn original(&self, _location: &Location) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
+    fn original(
+        &self,
+        _location: &Location,
+        _s3: &S3Options,
+    ) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
         Ok(ReadOnlyStore::new(Arc::new(MemoryStore::new())))
     }
 
@@ -269,6 +304,23 @@ impl Machine for Host {
         convoy_mount::sync_filesystem(target, device)
     }
 
+    fn preen(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+    ) -> Result<Option<Preened>, convoy_mount::Error> {
+        convoy_mount::preen(device, filesystem)
+    }
+
+    fn trim(
+        &self,
+        target: &Path,
+        device: (u32, u32),
+        range: ByteRange,
+    ) -> Result<Bytes, convoy_mount::Error> {
+        convoy_mount::trim(target, device, range)
+    }
+
     fn holders(&self, device: (u32, u32)) -> Vec<Holder> {
         convoy_mount::holders(device)
     }
@@ -283,11 +335,23 @@ impl Machine for Host {
         &self,
         location: &Location,
     ) -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error> {
-        convoy_objectstore::open(location, &convoy_objectstore::S3Options::default())
+        self.store_with(location, &S3Options::default())
     }
 
-    fn original(&self, location: &Location) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
-        convoy_objectstore::open_original(location, &convoy_objectstore::S3Options::default())
+    fn store_with(
+        &self,
+        location: &Location,
+        s3: &S3Options,
+    ) -> Result<Arc<dyn ObjectStore>, convoy_objectstore::Error> {
+        convoy_objectstore::open(location, s3)
+    }
+
+    fn original(
+        &self,
+        location: &Location,
+        s3: &S3Options,
+    ) -> Result<ReadOnlyStore, convoy_objectstore::Error> {
+        convoy_objectstore::open_original(location, s3)
     }
 
     fn patience(&self) -> Arc<dyn Patience> {

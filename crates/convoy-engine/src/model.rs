@@ -68,6 +68,8 @@ pub struct PoolInfo {
     /// What becomes of a write that finds no space: it waits (`queue`), or fails (`error`). The setting in
     /// effect: after a minute of waiting the kernel goes over to failing.
     pub no_space: Option<String>,
+    /// What all volumes together may come to hold.
+    pub provisioned: Bytes,
     /// Bytes that are held back and become metadata when it gets tight.
     pub metadata_reserve: Bytes,
     /// What wants attention now, one sentence each.
@@ -223,6 +225,29 @@ pub struct ResizedVolume {
     pub volume: VolumeInfo,
 }
 
+/// What a trim gave back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The volume.
+    pub volume: VolumeName,
+    /// What its filesystem let go of; only whole blocks of the pool are given back.
+    pub discarded: Bytes,
+    /// What the volume has mapped less than before; `None` where the pool could not say.
+    pub unmapped: Option<Bytes>,
+    /// What the pool has less in use than before; `None` where it could not say. Snapshots may keep what was
+    /// unmapped, and others may have written meanwhile.
+    pub freed: Option<Bytes>,
+}
+
+/// A volume that was rolled back.
+#[derive(Debug, Clone)]
+pub struct RolledBack {
+    /// The volume, as its snapshot was.
+    pub volume: VolumeInfo,
+    /// What it was before.
+    pub safety: SnapshotInfo,
+}
+
 /// Whether a verb that may be repeated had anything to do.
 #[derive(Debug, Clone)]
 pub enum Created<T> {
@@ -252,9 +277,23 @@ pub struct DestinationInfo {
     pub repository: Uuid,
 }
 
-/// A backup, by its commit record.
+/// Who made a backup, and so how it lies at its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupFormat {
+    /// We: `docs/formats/repository.md`.
+    Convoy,
+    /// The original Convoy, versions 0.2 to 0.5: `docs/formats/original.md`. It is read and never changed.
+    Original,
+}
+
+/// A backup, by its commit record. One of the original's has no identities of its own before they are in its names:
+/// those are nil, times that nothing tells are 1970's, amounts 0.
 #[derive(Debug, Clone)]
 pub struct BackupInfo {
+    /// Who made it.
+    pub format: BackupFormat,
+    /// What is wrong with what is said of it; its data is another matter. Only of the original's.
+    pub problem: Option<String>,
     /// Identity.
     pub uuid: Uuid,
     /// `backup-` and 16 hexadecimal digits.

@@ -106,8 +106,9 @@ impl Engine {
         name: &VolumeName,
     ) -> Result<(Claim<'_>, catalog::Volume), Error> {
         let (claim, volume) = self.claim_volume(name)?;
+        self.refuse_overwritten(&volume)?;
         match self.state_of(&volume) {
-            VolumeState::Ready => Ok((claim, volume)),
+            VolumeState::Ready => Ok((claim, self.end_rollback(volume)?)),
             VolumeState::Broken => {
                 let why = self.why_broken(volume.uuid).unwrap_or_default();
                 Err(Error::new(
@@ -172,6 +173,9 @@ impl Engine {
             catalog::VolumeState::Deleting => VolumeState::Deleting,
             catalog::VolumeState::Ready if self.why_broken(volume.uuid).is_some() => {
                 VolumeState::Broken
+            }
+            catalog::VolumeState::Ready if self.is_overwritten(volume.uuid) => {
+                VolumeState::Restoring
             }
             catalog::VolumeState::Ready => VolumeState::Ready,
         }

@@ -87,13 +87,11 @@ impl Engine {
         name: &SnapshotName,
         op: &Operation<'_>,
     ) -> Result<Option<catalog::Snapshot>, Error> {
-        let snapshots = self.catalog.snapshots().doing(|| "reading snapshots")?;
-        Ok(snapshots
-            .into_iter()
-            .find(|taken| taken.op == op.id || taken.name == *name))
+        let taken = self.catalog.snapshots_taken(name, op.id);
+        Ok(taken.doing(|| "reading snapshots")?.into_iter().next())
     }
 
-    fn take(
+    pub(crate) fn take(
         &self,
         volume: &catalog::Volume,
         mut snapshot: catalog::Snapshot,
@@ -151,6 +149,7 @@ impl Engine {
         let _span =
             tracing::info_span!("snapshot delete", snapshot = %snapshot.name, operation = %op.id)
                 .entered();
+        self.end_rollback(self.reread_volume(&volume)?)?;
         let snapshot = self.reread(&snapshot)?;
         self.destroy_snapshot(&snapshot, op)?;
         tracing::info!("snapshot deleted");
@@ -177,6 +176,7 @@ impl Engine {
         op: &Operation<'_>,
     ) -> Result<(), Error> {
         self.refuse_pinned(snapshot)?;
+        self.refuse_exchanging(snapshot.dev_id)?;
         let doing = || format!("deleting snapshot {}", snapshot.name);
         self.refuse_unhealthy(doing)?;
         // The kernel's proof that nobody has it; nothing is changed yet.

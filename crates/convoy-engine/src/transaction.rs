@@ -153,6 +153,8 @@ impl Engine {
             self.undo(intent, None)?;
             return Ok(Settled::Undone);
         }
+        // Before its row says that the device it runs on is a snapshot's.
+        self.take_down_exchanged(intent)?;
         if only_deletes {
             // One that is up cannot be deleted, and nobody may use what is being deleted; one that is gone may
             // have left a device that was brought up half since.
@@ -228,32 +230,18 @@ impl Engine {
     /// The rows whose thin device an intent's actions name. Snapshots come before volumes, which they
     /// refer to.
     fn rows_of(&self, intent: &Intent) -> Result<Vec<(Action, Row)>, Error> {
-        let mut rows: Vec<Row> = Vec::new();
-        let snapshots = self.catalog.snapshots().doing(|| "reading snapshots")?;
-        rows.extend(
-            snapshots
-                .into_iter()
-                .filter(|s| s.pool == intent.pool)
-                .map(Row::Snapshot),
-        );
-        let volumes = self.catalog.volumes().doing(|| "reading volumes")?;
-        rows.extend(
-            volumes
-                .into_iter()
-                .filter(|v| v.pool == intent.pool)
-                .map(Row::Volume),
-        );
-        let action_on = |id| {
-            intent
-                .actions
-                .iter()
-                .copied()
-                .find(|action| action.dev_id() == id)
-        };
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| Some((action_on(row.dev_id())?, row)))
-            .collect())
+        let (mut snapshots, mut volumes) = (Vec::new(), Vec::new());
+        for action in intent.actions.iter().copied() {
+            let (pool, dev_id) = (intent.pool, action.dev_id());
+            let snapshot = self.catalog.snapshot_on(pool, dev_id);
+            let snapshot = snapshot.doing(|| "reading snapshots")?;
+            snapshots.extend(snapshot.map(|snapshot| (action, Row::Snapshot(snapshot))));
+            let volume = self.catalog.volume_on(pool, dev_id);
+            let volume = volume.doing(|| "reading volumes")?;
+            volumes.extend(volume.map(|volume| (action, Row::Volume(volume))));
+        }
+        snapshots.append(&mut volumes);
+        Ok(snapshots)
     }
 }
 
@@ -272,13 +260,6 @@ enum Row {
 }
 
 impl Row {
-    fn dev_id(&self) -> DevId {
-        match self {
-            Self::Volume(volume) => volume.dev_id,
-            Self::Snapshot(snapshot) => snapshot.dev_id,
-        }
-    }
-
     fn uuid(&self) -> Uuid {
         match self {
             Self::Volume(volume) => volume.uuid,
@@ -290,10 +271,14 @@ impl Row {
     fn after(self, action: Action) -> Change {
         match (action, self) {
             (Action::Delete { .. }, row) => row.removed(),
+            (Action::RollBack { .. }, Self::Snapshot(safety)) => Change::ExchangeDevices {
+                snapshot: safety.uuid,
+            },
             (_, Self::Volume(mut volume)) => {
-                volume.state = match volume.restored_from {
-                    Some(_) => VolumeState::Restoring,
-                    None => VolumeState::Formatting,
+                volume.state = match (action, &volume.restored_from) {
+                    // A clone has a filesystem already, which was mounted as likely as not.
+                    (Action::CreateSnapshot { .. }, _) | (_, Some(_)) => VolumeState::Restoring,
+                    (_, None) => VolumeState::Formatting,
                 };
                 Change::PutVolume(volume)
             }

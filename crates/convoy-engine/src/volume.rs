@@ -3,8 +3,11 @@
 mod deletion;
 mod filesystem;
 mod mounting;
+mod preening;
+mod trimming;
 
 pub(crate) use filesystem::parse_filesystem;
+pub(crate) use preening::repair_hint;
 
 use crate::clone::Origin;
 use crate::engine::Engine;

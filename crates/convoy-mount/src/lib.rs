@@ -14,9 +14,11 @@ mod mount;
 mod mountinfo;
 mod options;
 mod own;
+mod preen;
 mod root;
 mod settings;
 mod tool;
+mod trim;
 
 pub use check::{Checked, check_filesystem, check_thoroughly};
 pub use error::Error;
@@ -31,4 +33,6 @@ pub use mountinfo::{
 };
 pub use options::{InvalidOption, MountOptions};
 pub use own::set_uuid;
+pub use preen::{Preened, preen};
 pub use root::{InvalidMode, Mode, Owner};
+pub use trim::trim;

@@ -27,8 +27,8 @@ pub(crate) struct Watch {
 struct Held<T> {
     value: T,
     time: Duration,
-    /// Why the device may have run before the action was done.
-    broken: Option<String>,
+    /// Which device may have run before the action was done, and why.
+    broken: Option<(DmName, String)>,
 }
 
 impl Pool {
@@ -60,19 +60,27 @@ impl Pool {
         origin: Uuid,
         action: impl FnOnce() -> Result<T, Error>,
     ) -> Result<(T, Duration), Error> {
-        let held = self.hold(origin, action)?;
+        self.while_all_suspended(&[origin], action)
+    }
+
+    /// [`Pool::while_suspended`] of several origins at once, each named once: all of them are suspended, then the
+    /// action runs, then all are resumed, in one time and within one limit. One that is not active needs no
+    /// suspending. All must have stayed suspended until the action was done.
+    pub fn while_all_suspended<T>(
+        &self,
+        origins: &[Uuid],
+        action: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<(T, Duration), Error> {
+        let held = self.hold(origins, action)?;
         match held.broken {
             None => Ok((held.value, held.time)),
-            Some(why) => Err(Error::HoldBroken {
-                name: thin_name(&self.spec.name, origin)?,
-                why,
-            }),
+            Some((name, why)) => Err(Error::HoldBroken { name, why }),
         }
     }
 
     /// [`Pool::while_suspended`] where it does not matter that the device ran again too early.
     pub(crate) fn swap_suspended(&self, origin: Uuid) -> Result<Duration, Error> {
-        Ok(self.hold(origin, || Ok(()))?.time)
+        Ok(self.hold(&[origin], || Ok(()))?.time)
     }
 
     /// Suspends the pool itself, and with it every thin device of it, and resumes it: what puts a loaded table
@@ -96,53 +104,89 @@ impl Pool {
 
     fn hold<T>(
         &self,
-        origin: Uuid,
+        origins: &[Uuid],
         action: impl FnOnce() -> Result<T, Error>,
     ) -> Result<Held<T>, Error> {
-        let name = thin_name(&self.spec.name, origin)?;
-        let control = self.control.as_ref();
-        let what = || Error::control(format!("suspending {name}"));
-        let info = control.info(&name).map_err(what())?;
-        if !info.is_some_and(|info| info.live_table) {
+        let live = self.live(origins)?;
+        if live.is_empty() {
             return Ok(Held {
                 value: action()?,
                 time: Duration::ZERO,
                 broken: None,
             });
         }
-        let uuid = thin_uuid(self.spec.uuid, origin);
-        let suspended = Suspended::arm(control, &self.watch, &name, &uuid)?;
+        let control = self.control.as_ref();
+        // Armed before the first is suspended: the limit counts from the first one on for all of them.
+        let suspended = live
+            .iter()
+            .map(|(name, uuid)| Suspended::arm(control, &self.watch, name, uuid))
+            .collect::<Result<Vec<_>, _>>()?;
         let begin = Instant::now();
-        let how = Suspend {
-            lockfs: true,
-            flush: true,
-        };
-        let outcome = match control.suspend(&name, how) {
-            Ok(()) if begin.elapsed() >= self.watch.limit => Err(too_long(&name, begin.elapsed())),
-            Ok(()) => action(),
-            Err(source) => Err(what()(source)),
-        };
+        let outcome = self.suspend_all(&live, begin).and_then(|()| action());
         // Only a suspend makes it so, and nobody else suspends: still suspended means suspended all along.
-        let stayed = control.info(&name).map_err(what());
-        let verdict = suspended.resume()?;
+        let stayed: Vec<_> = live.iter().map(|(name, _)| control.info(name)).collect();
+        // The last first: each is let go as soon as can be, and one that cannot be keeps no other from it.
+        let resumed: Vec<_> = suspended.into_iter().rev().map(Suspended::resume).collect();
         let time = begin.elapsed();
-        tracing::debug!(device = %name, held = ?time, ?verdict, "suspended and resumed");
+        let verdicts = resumed.into_iter().rev().collect::<Result<Vec<_>, _>>()?;
+        tracing::debug!(devices = live.len(), held = ?time, ?verdicts, "suspended and resumed");
         let value = outcome?;
-        let broken = match (stayed?, verdict) {
-            (Some(info), Ok(Verdict::InTime)) if info.suspended => None,
-            (_, Err(why)) => Some(why),
-            (_, Ok(Verdict::Resumed)) => Some(format!(
-                "it was held longer than {} s, so its guard let it run",
-                self.watch.limit.as_secs_f32()
-            )),
-            _ => Some("somebody resumed it".to_owned()),
-        };
+        let mut broken = None;
+        for (((name, _), stayed), verdict) in live.into_iter().zip(stayed).zip(verdicts) {
+            let stayed = stayed.map_err(suspending(&name))?;
+            let why = self.why_broken(stayed.is_some_and(|info| info.suspended), verdict);
+            broken = broken.or(why.map(|why| (name, why)));
+        }
         Ok(Held {
             value,
             time,
             broken,
         })
     }
+
+    /// Those of the origins that are active: the others have nothing to be held.
+    fn live(&self, origins: &[Uuid]) -> Result<Vec<(DmName, DmUuid)>, Error> {
+        let mut live = Vec::new();
+        for origin in origins {
+            let name = thin_name(&self.spec.name, *origin)?;
+            let info = self.control.info(&name).map_err(suspending(&name))?;
+            if info.is_some_and(|info| info.live_table) {
+                live.push((name, thin_uuid(self.spec.uuid, *origin)));
+            }
+        }
+        Ok(live)
+    }
+
+    fn suspend_all(&self, live: &[(DmName, DmUuid)], begin: Instant) -> Result<(), Error> {
+        let how = Suspend {
+            lockfs: true,
+            flush: true,
+        };
+        for (name, _) in live {
+            self.control.suspend(name, how).map_err(suspending(name))?;
+            if begin.elapsed() >= self.watch.limit {
+                return Err(too_long(name, begin.elapsed()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a device did not stay suspended, if it did not.
+    fn why_broken(&self, stayed: bool, verdict: Result<Verdict, String>) -> Option<String> {
+        match verdict {
+            Ok(Verdict::InTime) if stayed => None,
+            Err(why) => Some(why),
+            Ok(Verdict::Resumed) => Some(format!(
+                "it was held longer than {} s, so its guard let it run",
+                self.watch.limit.as_secs_f32()
+            )),
+            Ok(Verdict::InTime) => Some("somebody resumed it".to_owned()),
+        }
+    }
+}
+
+fn suspending(name: &DmName) -> impl FnOnce(ControlError) -> Error {
+    Error::control(format!("suspending {name}"))
 }
 
 fn too_long(name: &DmName, time: Duration) -> Error {
@@ -243,3 +287,6 @@ fn resume_or_retry(control: &dyn Control, name: &DmName) -> Result<(), ControlEr
 
 /// How long a failing resume is tried again; our own tests fail thousands of them for good.
 const RESUME_PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 60 } else { 3000 });
+
+#[cfg(test)]
+mod tests;

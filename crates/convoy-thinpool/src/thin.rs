@@ -77,6 +77,17 @@ impl Pool {
         ThinStatus::parse(&target.text).map_err(|source| Error::Status { name, source })
     }
 
+    /// The size of an active thin device, by the table in force; `None` if it is not active.
+    pub fn thin_size(&self, uuid: Uuid) -> Result<Option<Sectors>, Error> {
+        let name = thin_name(&self.spec.name, uuid)?;
+        let Some(info) = self.info(&name)?.filter(|info| info.live_table) else {
+            return Ok(None);
+        };
+        self.expect_uuid(&info, uuid)?;
+        let table = read_thin_table(self.control.as_ref(), &name)?;
+        Ok(table.map(|table| table.len))
+    }
+
     /// Gives an active thin device another size. Smaller hides what is beyond it and frees nothing;
     /// the file system is the caller's business, before or after.
     pub fn resize_thin(&self, uuid: Uuid, size: Sectors) -> Result<(), Error> {

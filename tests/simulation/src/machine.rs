@@ -250,6 +250,30 @@ impl convoy_engine::Machine for SimMachine {
         Ok(Checked::Clean)
     }
 
+    fn own_filesystem(
+        &self,
+        device: &Path,
+        filesystem: Filesystem,
+        uuid: Uuid,
+        _: &Path,
+    ) -> Result<(), convoy_mount::Error> {
+        let options = MakeOptions {
+            uuid: Some(uuid.to_string()),
+            ..MakeOptions::default()
+        };
+        self.make_filesystem(device, filesystem, &options)
+    }
+
+    /// Filesystems of the model are as large as their device is.
+    fn grow_filesystem(
+        &self,
+        _: &Path,
+        _: Filesystem,
+        _: &Path,
+    ) -> Result<(), convoy_mount::Error> {
+        Ok(())
+    }
+
     fn mounts(&self) -> Result<Vec<MountEntry>, convoy_mount::Error> {
         Ok(self.world().host(self.host).machine().mounts.clone())
     }

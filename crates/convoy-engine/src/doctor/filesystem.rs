@@ -19,7 +19,7 @@ pub(crate) struct Filesystem {
     /// Empty if it has none, or one that is not text.
     pub(super) label: String,
     /// How much of the device it takes.
-    pub(super) size: Bytes,
+    pub(crate) size: Bytes,
     /// Whether it was mounted for writing since it was made. xfs does not tell.
     pub(crate) was_mounted: bool,
 }

@@ -24,6 +24,7 @@ impl Engine {
     pub fn delete_volume(&self, name: &VolumeName, op: &Operation<'_>) -> Result<(), Error> {
         self.refuse_read_only()?;
         let (_claim, volume) = self.claim_volume(name)?;
+        let volume = self.end_rollback(volume)?;
         let _span = tracing::info_span!("delete", volume = %name, operation = %op.id).entered();
         // What only engines had mounted, and gave back, waits for them no longer.
         self.unmount_if_idle(&volume)?;
@@ -49,6 +50,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let name = &volume.name;
         let doing = || format!("deleting volume {name}");
+        self.refuse_exchanging(volume.dev_id)?;
         let snapshots = self.catalog.snapshots_of(volume.uuid).doing(doing)?;
         for snapshot in &snapshots {
             self.refuse_pinned(snapshot)?;
@@ -125,7 +127,7 @@ impl Engine {
     }
 
     /// Refuses to take away a device that somebody has open.
-    fn refuse_open(&self, volume: &catalog::Volume) -> Result<(), Error> {
+    pub(crate) fn refuse_open(&self, volume: &catalog::Volume) -> Result<(), Error> {
         let devices = self
             .pool
             .own_devices()

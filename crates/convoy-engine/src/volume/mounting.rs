@@ -1,7 +1,7 @@
 //! Mounting and unmounting volumes. The kernel's mount table is the truth; the catalog says what should be
 //! mounted after a restart.
 
-use super::parse_filesystem;
+use super::{parse_filesystem, repair_hint};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::VolumeInfo;
@@ -59,6 +59,7 @@ impl Engine {
 
     /// Mounts a volume at a directory, unless it is mounted there.
     pub(crate) fn mount_at(&self, volume: &catalog::Volume, target: &Path) -> Result<(), Error> {
+        self.refuse_overwritten(volume)?;
         let device = self.activate(volume)?;
         let grows = self.lags(volume, &device);
         if self
@@ -74,11 +75,22 @@ impl Engine {
         }
         let filesystem = parse_filesystem(&volume.filesystem)?;
         let options = self.mount_options(volume, filesystem)?;
-        let checked = self.clear_for_mount(volume, &device.node, filesystem, target)?;
+        let checked = match self.clear_for_mount(volume, &device.node, filesystem, target)? {
+            Some(checked) => Some(checked),
+            None => self.preen(volume, &device.node, filesystem)?,
+        };
         self.steps.run("mount", || {
             self.machine
                 .mount(&device.node, target, filesystem, &options)
-                .doing(|| format!("mounting volume {} at {}", volume.name, target.display()))
+                .map_err(|error| {
+                    let damaged = matches!(error, convoy_mount::Error::Damaged { .. });
+                    let what = format!("mounting volume {} at {}", volume.name, target.display());
+                    let error = Error::of(what, error);
+                    if damaged {
+                        return error.hinting(repair_hint(volume, &device.node, filesystem));
+                    }
+                    error
+                })
         })?;
         if checked == Some(Checked::Repaired) {
             // e2fsck makes this directory anew where it is missing, as it is in volumes of ours. What was saved
