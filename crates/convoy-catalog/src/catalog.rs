@@ -72,12 +72,12 @@ impl Catalog {
     /// Keeps a copy of the whole catalog beside it, durably, as the newest of three. To be called while it is
     /// known to agree with its pool. Returns whether anything had changed since the last one.
     pub fn keep_copy(&self) -> Result<bool, Error> {
-        open::keep(&self.path, &self.lock())
+        open::keep(&self.path, &mut self.lock())
     }
 
     /// Writes the whole catalog to a file of its own, durably.
     pub fn copy_to(&self, to: &Path) -> Result<(), Error> {
-        open::copy_out(&self.lock(), to)
+        open::copy_out(&mut self.lock(), to)
     }
 
     /// The identity of this installation, made with the catalog.

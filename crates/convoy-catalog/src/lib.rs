@@ -6,9 +6,11 @@
 
 mod catalog;
 mod change;
+mod endpoint;
 mod error;
 mod exchange;
 mod fields;
+mod find;
 mod holds;
 mod job;
 mod mount_options;
@@ -23,6 +25,7 @@ mod write;
 
 pub use catalog::Catalog;
 pub use change::{Action, Change, Intent, NewIntent};
+pub use endpoint::Endpoint;
 pub use error::Error;
 pub use holds::Hold;
 pub use job::{Job, JobState, Overwrite};

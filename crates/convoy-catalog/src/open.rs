@@ -19,6 +19,8 @@ use crate::schema::{
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long to wait for another process, such as a shell, that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many statements are kept ready: more than there are. One that is not has to be parsed each time.
+const STATEMENTS: usize = 256;
 
 mod copies;
 mod reading;
@@ -235,6 +237,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     connection
         .busy_timeout(PATIENCE)
         .map_err(|source| opening(path, source))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     set(path, &connection, "trusted_schema", false)?;
     set(path, &connection, "cell_size_check", true)?;
     set(path, &connection, "foreign_keys", true)?;
@@ -378,7 +381,7 @@ fn migrate_in_place(
 
 /// Writes `catalog.db.before-vN`, durably. One that is there already is of an earlier try that was cut
 /// short before its migration: it is made anew.
-fn copy(path: &Path, connection: &Connection, to: i64) -> Result<(), Error> {
+fn copy(path: &Path, connection: &mut Connection, to: i64) -> Result<(), Error> {
     let copy = beside(path, &format!(".before-v{to}"));
     let part = beside(path, ".copy");
     copy_out(connection, &part)?;

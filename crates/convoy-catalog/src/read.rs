@@ -136,12 +136,25 @@ impl Catalog {
         parameters: &[&dyn ToSql],
         read: fn(&Fields<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
+        // All columns, read by name: a newer schema that lets us read may have more.
+        self.query(
+            table,
+            &format!("SELECT * FROM {table} {rest}"),
+            parameters,
+            read,
+        )
+    }
+
+    pub(crate) fn query<T>(
+        &self,
+        table: &'static str,
+        query: &str,
+        parameters: &[&dyn ToSql],
+        read: fn(&Fields<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
         let failed = |source| Error::sqlite(format!("reading {table}"), source);
         let connection = self.lock();
-        // All columns, read by name: a newer schema that lets us read may have more.
-        let mut statement = connection
-            .prepare_cached(&format!("SELECT * FROM {table} {rest}"))
-            .map_err(failed)?;
+        let mut statement = connection.prepare_cached(query).map_err(failed)?;
         let mut rows = statement.query(parameters).map_err(failed)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
@@ -180,7 +193,7 @@ fn pool(row: &Fields<'_>) -> Result<Pool, Error> {
     })
 }
 
-fn volume(row: &Fields<'_>) -> Result<Volume, Error> {
+pub(crate) fn volume(row: &Fields<'_>) -> Result<Volume, Error> {
     Ok(Volume {
         uuid: row.parsed("uuid")?,
         pool: row.parsed("pool")?,
@@ -198,7 +211,7 @@ fn volume(row: &Fields<'_>) -> Result<Volume, Error> {
     })
 }
 
-fn snapshot(row: &Fields<'_>) -> Result<Snapshot, Error> {
+pub(crate) fn snapshot(row: &Fields<'_>) -> Result<Snapshot, Error> {
     Ok(Snapshot {
         uuid: row.parsed("uuid")?,
         volume: row.parsed("volume")?,

@@ -41,6 +41,11 @@ CREATE TABLE jobs (
     ended TEXT,
     outcome TEXT
 ) STRICT;
+CREATE TABLE endpoints (
+    url TEXT PRIMARY KEY NOT NULL,
+    endpoint TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT;
 CREATE TABLE overwrites (
     volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
     backup TEXT NOT NULL,
@@ -70,6 +75,8 @@ CREATE TABLE mount_options (
     volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,
     options TEXT NOT NULL
 ) STRICT;
+CREATE INDEX snapshots_by_op ON snapshots(op);
+CREATE INDEX snapshots_unsettled ON snapshots(state) WHERE state <> 'ready';
 DROP TRIGGER volumes_keep_their_device;
 DROP TRIGGER snapshots_keep_their_device;
 CREATE TRIGGER volumes_keep_their_device BEFORE UPDATE ON volumes
@@ -148,6 +155,8 @@ CREATE TABLE snapshots (
     UNIQUE (pool, dev_id)
 ) STRICT;
 CREATE INDEX snapshots_by_volume ON snapshots(volume);
+CREATE INDEX snapshots_by_op ON snapshots(op);
+CREATE INDEX snapshots_unsettled ON snapshots(state) WHERE state <> 'ready';
 CREATE TRIGGER volumes_share_no_device BEFORE INSERT ON volumes
 WHEN EXISTS (SELECT 1 FROM snapshots WHERE pool = NEW.pool AND dev_id = NEW.dev_id)
 BEGIN SELECT RAISE(ABORT, 'its device id is taken by a snapshot'); END;
@@ -221,6 +230,11 @@ CREATE TABLE jobs (
     since TEXT NOT NULL,
     ended TEXT,
     outcome TEXT
+) STRICT;
+CREATE TABLE endpoints (
+    url TEXT PRIMARY KEY NOT NULL,
+    endpoint TEXT NOT NULL,
+    since TEXT NOT NULL
 ) STRICT;
 CREATE TABLE overwrites (
     volume TEXT PRIMARY KEY NOT NULL REFERENCES volumes(uuid) ON DELETE CASCADE,

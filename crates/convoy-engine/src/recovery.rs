@@ -11,7 +11,7 @@ use crate::failpoints::Mistake;
 use crate::holds;
 use crate::operation::Operation;
 use crate::transaction::Settled;
-use convoy_catalog::{Catalog, Change, SnapshotState, Volume, VolumeState};
+use convoy_catalog::{Catalog, Change, Volume, VolumeState};
 use convoy_fault::Kind;
 use convoy_thinpool::Control;
 use std::collections::BTreeSet;
@@ -154,8 +154,9 @@ fn finish_half_done(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error
             Err(error) => broken(engine, &volume, &error),
         }
     }
-    for snapshot in engine.catalog.snapshots().doing(|| "reading snapshots")? {
-        if snapshot.state == SnapshotState::Ready || engine.why_broken(snapshot.volume).is_some() {
+    let unsettled = engine.catalog.unsettled_snapshots();
+    for snapshot in unsettled.doing(|| "reading snapshots")? {
+        if engine.why_broken(snapshot.volume).is_some() {
             continue;
         }
         match engine.destroy_snapshot(&snapshot, &op) {

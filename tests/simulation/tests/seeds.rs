@@ -45,7 +45,7 @@ fn no_seed_finds_a_violation() {
         return;
     }
     let torture = std::env::var_os("CONVOY_TORTURE").is_some();
-    let seeds = number("CONVOY_SEEDS").unwrap_or(if torture { 100_000 } else { 700 });
+    let seeds = number("CONVOY_SEEDS").unwrap_or(if torture { 100_000 } else { 2_000 });
     let first = number("CONVOY_FIRST_SEED").unwrap_or(0);
     let next = AtomicU64::new(first);
     let failed: Mutex<BTreeMap<u64, Outcome>> = Mutex::default();

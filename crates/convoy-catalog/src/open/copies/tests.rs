@@ -92,3 +92,40 @@ fn a_copy_shows_that_there_was_a_catalog() {
         assert!(matches!(error, Error::Lost { .. }), "{error}");
     }
 }
+
+#[test]
+fn a_copy_is_one_file_and_holds_what_the_log_holds() {
+    let fixture = Fixture::new();
+    put(&fixture.catalog, 1);
+    let log = fs::metadata(beside(&fixture.path(), "-wal")).unwrap();
+    assert!(log.len() > 0, "nothing is in the log");
+    let copy = fixture.directory.path().join("copy.db");
+    fixture.catalog.copy_to(&copy).unwrap();
+    let alone = TempDir::new().unwrap();
+    let moved = alone.path().join("catalog.db");
+    fs::rename(&copy, &moved).unwrap();
+    let state = State::of(&Catalog::read(&moved).unwrap());
+    assert_eq!(state, State::of(&fixture.catalog));
+    // A log is not even looked for.
+    assert_eq!(names(&alone), ["catalog.db"]);
+    assert_eq!(fs::read_dir(alone.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_went_bad_gets_into_no_copy() {
+    let Fixture { directory, catalog } = Fixture::new();
+    for n in 1..=30 {
+        put(&catalog, n);
+    }
+    drop(catalog);
+    let path = directory.path().join("catalog.db");
+    let mut bytes = fs::read(&path).unwrap();
+    // All pages but the first, which has the schema.
+    bytes.get_mut(4096..).unwrap().fill(0x5a);
+    fs::write(&path, &bytes).unwrap();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let mut connection = super::super::connect_bare(&path, flags).unwrap();
+    let refused = keep(&path, &mut connection);
+    assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+    assert_eq!(Catalog::copies(&path), Vec::<PathBuf>::new());
+}
