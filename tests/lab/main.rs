@@ -19,6 +19,8 @@ mod exact;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+mod filesystems;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod guard;
@@ -30,6 +32,8 @@ mod metrics;
 mod model;
 #[cfg(test)]
 mod mount;
+#[cfg(test)]
+mod original;
 #[cfg(test)]
 mod partition;
 #[cfg(test)]
@@ -48,6 +52,8 @@ mod power_replay;
 mod probe;
 #[cfg(test)]
 mod recovery;
+#[cfg(test)]
+mod reshape;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]

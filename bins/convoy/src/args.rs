@@ -1,5 +1,9 @@
 //! The grammar: the original's commands and flags, and ours.
 
+mod jobs;
+
+pub(crate) use jobs::{JobCommand, PoolCommand};
+
 use crate::complete;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
@@ -118,6 +122,42 @@ pub(crate) enum Command {
         #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
         name: String,
     },
+    /// Give back to the pool what a mounted volume's filesystem does not use
+    Trim {
+        /// The volume
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
+        name: String,
+    },
+    /// Make a volume larger, in use or not, and its filesystem with it
+    Resize {
+        /// The volume
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
+        name: String,
+        /// Its new size, such as 20G: never less than it has
+        #[arg(value_name = "SIZE")]
+        size: String,
+    },
+    /// Call a volume by another name
+    Rename {
+        /// The volume
+        #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::volumes))]
+        name: String,
+        /// What it is called from now on
+        #[arg(value_name = "NEW")]
+        new: String,
+    },
+    /// Set and remove labels of a volume
+    Label {
+        /// The volume
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::volumes))]
+        name: String,
+        /// Labels to set
+        #[arg(value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+        /// Label to remove; may be repeated
+        #[arg(long, value_name = "KEY")]
+        remove: Vec<String>,
+    },
     /// All volumes
     List {
         /// What the driver knows of each, and no more
@@ -139,11 +179,35 @@ pub(crate) enum Command {
     },
     /// Make, show, verify and delete backups
     Backup {
-        /// Endpoint of an S3-compatible store; anywhere after backup
+        /// Server of an S3-compatible store, remembered for its destination; anywhere after backup
         #[arg(long, global = true, value_name = "URL")]
         s3_endpoint: Option<String>,
         #[command(subcommand)]
         command: Option<BackupCommand>,
+    },
+    /// Show and empty the trash, where volumes are that container engines removed
+    Trash {
+        #[command(subcommand)]
+        command: Option<TrashCommand>,
+    },
+    /// Take a volume back from the trash
+    Undelete {
+        /// What it was called, or its UUID; of several, the last one thrown away
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Call it so, where its name is taken
+        #[arg(long = "name", value_name = "NEW")]
+        new: Option<String>,
+    },
+    /// Show, wait for and cancel long operations
+    Job {
+        #[command(subcommand)]
+        command: Option<JobCommand>,
+    },
+    /// Show, check and grow the pool
+    Pool {
+        #[command(subcommand)]
+        command: Option<PoolCommand>,
     },
     /// Tell what disagrees between catalog, pool and devices, and what to do
     ///
@@ -201,6 +265,9 @@ pub(crate) struct Create {
     /// Make it of this snapshot: SNAPSHOT or VOLUME@SNAPSHOT
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "backup", add = ArgValueCompleter::new(complete::snapshots))]
     pub(crate) snapshot: Option<String>,
+    /// With --backup: answer with a job's id, and restore in the daemon
+    #[arg(long, requires = "backup")]
+    pub(crate) detach: bool,
     /// Filesystem: ext4 or xfs [default: the daemon's, ext4]
     #[arg(long, value_name = "FS")]
     pub(crate) fs: Option<String>,
@@ -225,7 +292,7 @@ pub(crate) struct Create {
     /// Driver to make it with [default: devicemapper]
     #[arg(long, value_name = "DRIVER")]
     pub(crate) driver: Option<String>,
-    /// Endpoint of an S3-compatible store
+    /// Server of an S3-compatible store, remembered for its destination
     #[arg(long, value_name = "URL")]
     pub(crate) s3_endpoint: Option<String>,
     /// Of other drivers: refused
@@ -286,14 +353,23 @@ pub(crate) struct Mount {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotCommand {
-    /// Take a snapshot of a volume
+    /// Take a snapshot of a volume, or of several volumes at one instant
     Create {
-        /// The volume
-        #[arg(value_name = "VOLUME", add = ArgValueCompleter::new(complete::volumes))]
-        volume: String,
-        /// Made up when left out: snapshot- and 16 hexadecimal digits
+        /// The volume; several are all held while their snapshots are taken
+        #[arg(value_name = "VOLUME", required = true, add = ArgValueCompleter::new(complete::volumes))]
+        volumes: Vec<String>,
+        /// Made up when left out: snapshot- and 16 hexadecimal digits. Of several volumes each is called NAME-VOLUME
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+    },
+    /// Make a volume what it was at a snapshot, and keep what it is now as a snapshot
+    Rollback {
+        /// SNAPSHOT or VOLUME@SNAPSHOT; its volume must not be mounted
+        #[arg(value_name = "SNAPSHOT", add = ArgValueCompleter::new(complete::snapshots))]
+        snapshot: String,
+        /// Yes, the volume shall be what it was
+        #[arg(long)]
+        yes: bool,
     },
     /// Delete a snapshot
     Delete {
@@ -321,6 +397,21 @@ pub(crate) enum SnapshotCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum TrashCommand {
+    /// What is in the trash, and how long it stays
+    List {
+        #[command(flatten)]
+        layout: Layout,
+    },
+    /// Delete volumes in the trash for good, with their snapshots
+    Empty {
+        /// Only this one, by name or UUID; all when left out
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
     /// Back a snapshot up
     Create {
@@ -334,6 +425,26 @@ pub(crate) enum BackupCommand {
             add = ArgValueCompleter::new(complete::destinations)
         )]
         dest: String,
+        /// Answer with a job's id, and go on in the daemon
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Make a volume that exists what a backup holds: only what differs is written
+    ///
+    /// A snapshot of what was there is taken first, and kept. The volume must not be mounted.
+    Restore {
+        /// As backup create and backup list print it
+        #[arg(value_name = "URL", add = ArgValueCompleter::new(complete::backups))]
+        url: String,
+        /// The volume that is overwritten
+        #[arg(long, value_name = "VOLUME", add = ArgValueCompleter::new(complete::volumes))]
+        to: String,
+        /// Yes, overwrite it
+        #[arg(long, short)]
+        yes: bool,
+        /// Answer with a job's id, and go on in the daemon
+        #[arg(long)]
+        detach: bool,
     },
     /// Delete a backup
     Delete {

@@ -1,14 +1,21 @@
 //! From parsed arguments to what shall be done: names by their rule, sizes in bytes, URLs unescaped, and
 //! whatever this driver does not have refused with the reason.
 
+mod reshape;
+
+pub(crate) use reshape::Reshape;
+
 use crate::args::{
-    BackupCommand, Cli, Command, Create, Delete, Doctor, Layout, Output, SnapshotCommand,
+    BackupCommand, Cli, Command, Create, Delete, Doctor, JobCommand, Layout, Output, PoolCommand,
+    SnapshotCommand, TrashCommand,
 };
 use crate::failure::Failure;
 use crate::manual;
-use crate::render::{BACKUPS, Chosen, Column, SNAPSHOTS, VOLUMES};
+use crate::render::{BACKUPS, Chosen, Column, JOBS, SNAPSHOTS, TRASH, VOLUMES};
 use clap::CommandFactory;
-use convoy_api::{BackupUrl, CreateBackup, CreateSnapshot, CreateVolume, MountVolume};
+use convoy_api::{
+    BackupUrl, CreateBackup, CreateSnapshot, CreateVolume, MountVolume, OfferEndpoint, Undelete,
+};
 use convoy_fault::Kind;
 use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
 use convoy_units::Bytes;
@@ -37,24 +44,55 @@ pub(crate) enum Action {
     PlanDelete(Vec<Result<String, Refused>>),
     Mount(String, MountVolume),
     Unmount(String),
+    Trim(String),
     List(Table<convoy_api::Volume>),
     ListDriver,
+    ListTrash(Table<convoy_api::TrashedVolume>),
+    EmptyTrash(Option<String>),
+    Undelete(String, Undelete),
     Inspect(String),
+    Reshape(Reshape),
     CreateSnapshot(CreateSnapshot),
     DeleteSnapshot(String),
     PlanDeleteSnapshot(String),
     InspectSnapshot(String),
     ListSnapshots(Option<String>, Table<convoy_api::Snapshot>),
     CreateBackup(CreateBackup),
+    /// The same, and answer with its job.
+    DetachBackup(CreateBackup),
+    DetachCreate(CreateVolume),
+    Restore(Restore),
+    DetachRestore(Restore),
+    Job(JobAction),
+    Pool(PoolAction),
     DeleteBackup(BackupUrl),
     PlanDeleteBackup(BackupUrl),
     InspectBackup(BackupUrl),
     VerifyBackup(BackupUrl),
+    /// After the daemon was told who serves its destination.
+    Served(OfferEndpoint, Box<Action>),
     ListBackups {
         destination: String,
         volume: Option<String>,
         table: Table<convoy_api::Backup>,
     },
+}
+
+/// `job …`.
+#[derive(Debug)]
+pub(crate) enum JobAction {
+    List(Table<convoy_api::Job>),
+    Inspect(String),
+    Wait(String),
+    Cancel(String),
+}
+
+/// `pool …`.
+#[derive(Debug)]
+pub(crate) enum PoolAction {
+    Status,
+    Check,
+    Grow(GrowPool),
 }
 
 /// A list's columns and order, and whether the caller asked for a table by naming them.
@@ -94,13 +132,19 @@ pub(crate) fn resolve(cli: Cli) -> Result<Action, Failure> {
 impl Action {
     /// Whether it is looked up by its operation's id before anything is done.
     pub(crate) fn has_name(&self) -> bool {
+        if let Self::Served(_, action) = self {
+            return action.has_name();
+        }
         matches!(
             self,
             Self::Create(_)
                 | Self::Delete(_)
                 | Self::CreateSnapshot(_)
+                | Self::Reshape(Reshape::RollBack(_) | Reshape::Together(_))
                 | Self::DeleteSnapshot(_)
                 | Self::CreateBackup(_)
+                | Self::DetachBackup(_)
+                | Self::DetachCreate(_)
                 | Self::DeleteBackup(_)
         )
     }
@@ -136,7 +180,10 @@ fn action(cli: Cli) -> Result<Action, Failure> {
                 hint,
             ));
         }
-        Command::Create(create) => Action::Create(volume(*create)?),
+        Command::Create(create) => {
+            let offer = offer_for_volume(&create)?;
+            served(offer, Action::Create(volume(*create)?))
+        }
         Command::Delete(delete) if delete.dry_run => Action::PlanDelete(names(&delete)?),
         Command::Delete(delete) => Action::Delete(names(&delete)?),
         Command::Mount(mount) => {
@@ -144,6 +191,14 @@ fn action(cli: Cli) -> Result<Action, Failure> {
             Action::Mount(name::<VolumeName>(&mount.name)?, MountVolume { mountpoint })
         }
         Command::Umount { name: volume } => Action::Unmount(name::<VolumeName>(&volume)?),
+        Command::Trim { name: volume } => Action::Trim(name::<VolumeName>(&volume)?),
+        Command::Resize { name: volume, size } => reshape::resize(&volume, &size)?,
+        Command::Rename { name: volume, new } => reshape::rename(&volume, &new)?,
+        Command::Label {
+            name: volume,
+            labels: set,
+            remove,
+        } => reshape::label(&volume, &set, remove)?,
         Command::List { driver: true, .. } => Action::ListDriver,
         Command::List { layout, .. } => Action::List(table(VOLUMES, &layout, output)?),
         Command::Inspect { name: volume } => Action::Inspect(name::<VolumeName>(&volume)?),
@@ -155,7 +210,20 @@ fn action(cli: Cli) -> Result<Action, Failure> {
         Command::Backup {
             s3_endpoint,
             command: Some(command),
-        } => backup(command, s3_endpoint.as_deref(), output)?,
+        } => {
+            let offer = (s3_endpoint.as_deref())
+                .map(|endpoint| offer(endpoint, place_of(&command)))
+                .transpose()?;
+            served(offer, backup(command, output)?)
+        }
+        Command::Trash { command: None } => Action::Text(help(&["trash"])),
+        Command::Trash {
+            command: Some(command),
+        } => trash(command, output)?,
+        Command::Undelete { name: volume, new } => {
+            let name_as = new.as_deref().map(name::<VolumeName>).transpose()?;
+            Action::Undelete(name::<VolumeName>(&volume)?, Undelete { name: name_as })
+        }
         Command::Completion { shell } => Action::Text(manual::script(shell)),
         Command::Man { directory } => Action::Manual(directory),
     })
@@ -191,7 +259,7 @@ fn checkup(doctor: Doctor) -> convoyd::Checkup {
     }
 }
 
-fn volume(create: Create) -> Result<CreateVolume, Failure> {
+fn offer_for_volume(create: &Create) -> Result<Option<OfferEndpoint>, Failure> {
     if let Some(endpoint) = create.s3_endpoint.as_deref() {
         let Some(backup) = create.backup.as_deref() else {
             return Err(Failure::new(
@@ -200,8 +268,12 @@ fn volume(create: Create) -> Result<CreateVolume, Failure> {
                 "leave --s3-endpoint out, or name the backup with --backup",
             ));
         };
-        endpoint_for(endpoint, backup)?;
+        return Ok(Some(offer(endpoint, backup)?));
     }
+    Ok(None)
+}
+
+fn volume(create: Create) -> Result<CreateVolume, Failure> {
     let others = [
         (create.id.is_some(), "--id"),
         (create.kind.is_some(), "--type"),
@@ -224,7 +296,11 @@ fn volume(create: Create) -> Result<CreateVolume, Failure> {
         driver: create.driver,
         backup: create.backup.as_deref().map(plain_url),
         labels: labels(&create.label)?,
-        snapshot: create.snapshot.as_deref().map(name::<SnapshotRef>).transpose()?,
+        snapshot: create
+            .snapshot
+            .as_deref()
+            .map(name::<SnapshotRef>)
+            .transpose()?,
         mount_options: create.mount_options,
         mkfs_options: create.mkfs_options,
         uid: create.uid,
@@ -249,15 +325,22 @@ fn names(delete: &Delete) -> Result<Vec<Result<String, Refused>>, Failure> {
     Ok(delete.names.iter().map(named).collect())
 }
 
+fn trash(command: TrashCommand, output: Output) -> Result<Action, Failure> {
+    Ok(match command {
+        TrashCommand::List { layout } => Action::ListTrash(table(TRASH, &layout, output)?),
+        TrashCommand::Empty { name: given } => {
+            Action::EmptyTrash(given.as_deref().map(name::<VolumeName>).transpose()?)
+        }
+    })
+}
+
 fn snapshot(command: SnapshotCommand, output: Output) -> Result<Action, Failure> {
     Ok(match command {
         SnapshotCommand::Create {
-            volume,
+            volumes,
             name: given,
-        } => Action::CreateSnapshot(CreateSnapshot {
-            volume: name::<VolumeName>(&volume)?,
-            name: given.as_deref().map(name::<SnapshotName>).transpose()?,
-        }),
+        } => reshape::snapshots(&volumes, given.as_deref())?,
+        SnapshotCommand::Rollback { snapshot, yes } => reshape::rollback(&snapshot, yes)?,
         SnapshotCommand::Delete { snapshot, dry_run } => {
             let snapshot = name::<SnapshotRef>(&snapshot)?;
             if dry_run {
@@ -276,22 +359,32 @@ fn snapshot(command: SnapshotCommand, output: Output) -> Result<Action, Failure>
     })
 }
 
-fn backup(
-    command: BackupCommand,
-    endpoint: Option<&str>,
-    output: Output,
-) -> Result<Action, Failure> {
-    if let Some(endpoint) = endpoint {
-        endpoint_for(endpoint, place_of(&command))?;
-    }
+fn backup(command: BackupCommand, output: Output) -> Result<Action, Failure> {
     let url = |url: &str| BackupUrl {
         url: plain_url(url),
     };
     Ok(match command {
-        BackupCommand::Create { snapshot, dest } => Action::CreateBackup(CreateBackup {
-            snapshot: name::<SnapshotRef>(&snapshot)?,
-            destination: dest,
-        }),
+        BackupCommand::Create {
+            snapshot,
+            dest,
+            detach,
+        } => {
+            let request = CreateBackup {
+                snapshot: name::<SnapshotRef>(&snapshot)?,
+                destination: dest,
+            };
+            if detach {
+                Action::DetachBackup(request)
+            } else {
+                Action::CreateBackup(request)
+            }
+        }
+        BackupCommand::Restore {
+            url: given,
+            to,
+            yes,
+            detach,
+        } => restore(url(&given), &to, yes, detach)?,
         BackupCommand::Delete {
             url: given,
             dry_run: true,
@@ -311,11 +404,53 @@ fn backup(
     })
 }
 
+/// Overwriting is never done on a guess, and nothing here asks questions.
+fn restore(backup: BackupUrl, to: &str, yes: bool, detach: bool) -> Result<Action, Failure> {
+    let volume = name::<VolumeName>(to)?;
+    if !yes {
+        return Err(Failure::new(
+            Kind::Invalid,
+            format!("volume {volume} would be overwritten with the backup"),
+            "add --yes: what is there now is kept in a snapshot; or restore to a new volume: convoy create NAME --backup URL",
+        ));
+    }
+    let request = Restore {
+        url: backup.url,
+        volume,
+    };
+    Ok(if detach {
+        Action::DetachRestore(request)
+    } else {
+        Action::Restore(request)
+    })
+}
+
+fn job(command: JobCommand, output: Output) -> Result<Action, Failure> {
+    Ok(Action::Job(match command {
+        JobCommand::List { layout } => JobAction::List(table(JOBS, &layout, output)?),
+        JobCommand::Inspect { job } => JobAction::Inspect(job),
+        JobCommand::Wait { job } => JobAction::Wait(job),
+        JobCommand::Cancel { job } => JobAction::Cancel(job),
+    }))
+}
+
+fn pool(command: PoolCommand) -> Result<Action, Failure> {
+    Ok(Action::Pool(match command {
+        PoolCommand::Status => PoolAction::Status,
+        PoolCommand::Check => PoolAction::Check,
+        PoolCommand::Grow { data, metadata } => PoolAction::Grow(GrowPool {
+            data: data.as_deref().map(size).transpose()?,
+            metadata: metadata.as_deref().map(size).transpose()?,
+        }),
+    }))
+}
+
 /// The destination or backup that a command is about.
 fn place_of(command: &BackupCommand) -> &str {
     match command {
         BackupCommand::Create { dest, .. } | BackupCommand::List { dest, .. } => dest,
         BackupCommand::Delete { url, .. }
+        | BackupCommand::Restore { url, .. }
         | BackupCommand::Inspect { url }
         | BackupCommand::Verify { url } => url,
     }
@@ -387,16 +522,22 @@ fn absolute(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// An endpoint goes with `s3://` alone; that scheme is not served yet, and an endpoint is never left out in
-/// silence.
-fn endpoint_for(endpoint: &str, place: &str) -> Result<(), Failure> {
+/// The same, after the daemon was told who serves its destination.
+fn served(offer: Option<OfferEndpoint>, action: Action) -> Action {
+    match offer {
+        Some(offer) => Action::Served(offer, Box::new(action)),
+        None => action,
+    }
+}
+
+/// An endpoint goes with `s3://` alone, and is never left out in silence.
+fn offer(endpoint: &str, place: &str) -> Result<OfferEndpoint, Failure> {
     let scheme = place.split_once("://").map(|(scheme, _)| scheme);
     if scheme == Some("s3") {
-        return Err(Failure::new(
-            Kind::Unsupported,
-            format!("s3 destinations are not served yet, neither at {endpoint} nor elsewhere"),
-            "use a destination such as vfs:///mnt/backups",
-        ));
+        return Ok(OfferEndpoint {
+            place: plain_url(place),
+            endpoint: endpoint.to_owned(),
+        });
     }
     let message = match scheme {
         Some(scheme) => format!("Driver {scheme} does not support custom endpoints"),

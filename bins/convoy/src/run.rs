@@ -1,5 +1,9 @@
 //! From what shall be done to what is printed: asks the daemon and renders its answer.
 
+mod jobs;
+
+mod reshape;
+
 use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::manual;
@@ -166,6 +170,10 @@ impl Session {
                     _ => object(&render::info(&info)),
                 }
             }
+            Action::Create(request) if request.backup.is_some() => {
+                let answer = self.job(|hear| client.create_volume(&request, hear))?;
+                self.created_volume(&answer)
+            }
             Action::Create(request) => {
                 let answer = self.long(|hear| client.create_volume(&request, hear))?;
                 self.created_volume(&answer)
@@ -179,13 +187,38 @@ impl Session {
             Action::Unmount(name) => {
                 self.done("Name", &name, client.unmount_volume(&name)?.operation)
             }
+            Action::Trim(name) => {
+                let answer = self.long(|hear| client.trim_volume(&name, hear))?;
+                self.line(&render::trimmed(&answer.result), || {
+                    render::trimmed_object(&answer)
+                })
+            }
             Action::List(table) => {
                 let volumes = client.volumes()?.result;
                 let hint = "no volumes: make one with convoy create NAME --size 10G";
                 self.list(&table, &volumes.volumes, hint, || render::volumes(&volumes))
             }
+            Action::ListTrash(table) => {
+                let trash = client.trash()?.result;
+                let hint = "the trash is empty";
+                self.list(&table, &trash.volumes, hint, || render::trash(&trash))
+            }
+            Action::EmptyTrash(name) => {
+                let answer = self.long(|hear| client.empty_trash(name.as_deref(), hear))?;
+                let gone = answer.result.volumes.iter();
+                let names: String = gone.map(|volume| volume.name.clone() + "\n").collect();
+                match self.view {
+                    View::Json => object(&render::emptied(&answer)),
+                    _ => printed(names),
+                }
+            }
+            Action::Undelete(name, request) => {
+                let answer = client.undelete(&name, &request)?;
+                self.line(&answer.result.name, || render::mounted(&answer))
+            }
             Action::ListDriver => self.one(&render::volumes_driver(&client.volumes()?.result)),
             Action::Inspect(name) => self.one(&render::volume(&client.volume(&name)?.result)),
+            Action::Reshape(reshape) => self.reshape(reshape)?,
             Action::CreateSnapshot(request) => {
                 self.created_snapshot(&client.create_snapshot(&request)?)
             }
@@ -206,8 +239,14 @@ impl Session {
                     render::snapshots(&snapshots)
                 })
             }
+            Action::DetachBackup(request) => self.detached(&client.detach_backup(&request)?),
+            Action::DetachCreate(request) => self.detached(&client.detach_create(&request)?),
+            Action::DetachRestore(request) => self.detached(&client.detach_restore(&request)?),
+            Action::Restore(request) => self.restore(&request)?,
+            Action::Job(action) => self.jobs(action)?,
+            Action::Pool(action) => self.pool(action)?,
             Action::CreateBackup(request) => {
-                let answer = self.long(|hear| client.create_backup(&request, hear))?;
+                let answer = self.job(|hear| client.create_backup(&request, hear))?;
                 self.created_backup(&answer)
             }
             Action::DeleteBackup(backup) => {
@@ -222,7 +261,7 @@ impl Session {
                 self.one(&render::backup(&client.backup(&backup)?.result))
             }
             Action::VerifyBackup(backup) => {
-                let answer = self.long(|hear| client.verify_backup(&backup, hear))?;
+                let answer = self.job(|hear| client.verify_backup(&backup, hear))?;
                 self.verified(&answer)
             }
             Action::ListBackups {
@@ -234,6 +273,10 @@ impl Session {
                 let hint =
                     "no backups there: make one with convoy backup create SNAPSHOT --dest URL";
                 self.list(&table, &backups.backups, hint, || render::backups(&backups))
+            }
+            Action::Served(offer, action) => {
+                client.offer_endpoint(&offer)?;
+                return self.ask(*action);
             }
             Action::Text(_) | Action::Manual(_) => Outcome::default(),
             #[cfg(feature = "daemon")]

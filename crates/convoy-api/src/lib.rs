@@ -11,23 +11,38 @@
 mod answer;
 mod backup;
 mod doctor;
+mod endpoint;
 mod info;
+mod job;
 pub mod paths;
+mod pool;
 mod problem;
+mod reshape;
 mod snapshot;
 pub mod stream;
+mod trash;
+mod trim;
 mod volume;
 
-pub use answer::{Answer, Done, OPERATION};
+pub use answer::{Answer, DETACHED, Detached, Done, OPERATION, PREFER};
 pub use backup::{
     Backup, BackupProblem, BackupUrl, Backups, BackupsOf, CreateBackup, CreatedBackup, Summary,
     Verification,
 };
 pub use doctor::{CatalogCopy, Diagnosis, Finding, Holds, PoolSeen};
+pub use endpoint::OfferEndpoint;
 pub use info::{Destination, Info, Pool, PoolEvent};
+pub use job::{Job, Jobs, Restore, RestoredBackup, WaitFor};
+pub use pool::{GrowPool, PoolCheck};
 pub use problem::Problem;
+pub use reshape::{
+    CreateSnapshots, CreatedSnapshots, LabelVolume, RenameVolume, ResizeVolume, ResizedVolume,
+    RolledBack,
+};
 pub use snapshot::{CreateSnapshot, CreatedSnapshot, Snapshot, Snapshots, SnapshotsOf};
 pub use stream::Frame;
+pub use trash::{Trash, TrashedVolume, Undelete};
+pub use trim::TrimmedVolume;
 pub use volume::{CreateVolume, CreatedVolume, MountVolume, Volume, Volumes};
 
 #[cfg(test)]

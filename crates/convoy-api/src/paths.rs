@@ -16,6 +16,18 @@ pub const VOLUME: &str = "/v1/volumes/{name}";
 pub const VOLUME_MOUNT: &str = "/v1/volumes/{name}/mount";
 /// `POST`: unmount it.
 pub const VOLUME_UNMOUNT: &str = "/v1/volumes/{name}/unmount";
+/// `POST`: give back to the pool what its filesystem does not use.
+pub const VOLUME_TRIM: &str = "/v1/volumes/{name}/trim";
+/// `POST`: make it larger.
+pub const VOLUME_RESIZE: &str = "/v1/volumes/{name}/resize";
+/// `POST`: call it by another name.
+pub const VOLUME_RENAME: &str = "/v1/volumes/{name}/rename";
+/// `POST`: set and remove labels of it.
+pub const VOLUME_LABELS: &str = "/v1/volumes/{name}/labels";
+/// `POST`: its volume becomes what it was.
+pub const SNAPSHOT_ROLLBACK: &str = "/v1/snapshots/{name}/rollback";
+/// `POST`: take snapshots of several volumes at one instant.
+pub const SNAPSHOT_GROUPS: &str = "/v1/snapshot-groups";
 /// `GET`: all snapshots, or those of `?volume=`; `POST`: take one.
 pub const SNAPSHOTS: &str = "/v1/snapshots";
 /// `GET`, `DELETE`: one snapshot, as `SNAPSHOT` or `VOLUME@SNAPSHOT`.
@@ -28,6 +40,26 @@ pub const BACKUP_INSPECT: &str = "/v1/backups/inspect";
 pub const BACKUP_DELETE: &str = "/v1/backups/delete";
 /// `POST`: read one backup back and check it.
 pub const BACKUP_VERIFY: &str = "/v1/backups/verify";
+/// `POST`: who serves a destination, for the next verb on it and since it worked.
+pub const ENDPOINTS: &str = "/v1/endpoints";
+/// `POST`: make a volume that exists what a backup holds.
+pub const BACKUP_RESTORE: &str = "/v1/backups/restore";
+/// `POST`: read all of the pool's metadata and check it.
+pub const POOL_CHECK: &str = "/v1/pool/check";
+/// `POST`: make the pool larger.
+pub const POOL_GROW: &str = "/v1/pool/grow";
+/// `GET`: long operations, running and ended.
+pub const JOBS: &str = "/v1/jobs";
+/// `GET`: one job, by its id or the beginning of one; `?wait_milliseconds=` waits for its end.
+pub const JOB: &str = "/v1/jobs/{name}";
+/// `POST`: ask it to stop.
+pub const JOB_CANCEL: &str = "/v1/jobs/{name}/cancel";
+/// `GET`: what is in the trash; `DELETE`: all of it for good.
+pub const TRASH: &str = "/v1/trash";
+/// `DELETE`: one volume in the trash for good.
+pub const TRASHED: &str = "/v1/trash/{name}";
+/// `POST`: take a volume back from the trash.
+pub const TRASH_UNDELETE: &str = "/v1/trash/{name}/undelete";
 
 /// A path with its `{name}` filled in, percent-encoded.
 pub fn with_name(path: &str, name: &str) -> String {

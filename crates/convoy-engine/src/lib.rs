@@ -55,6 +55,7 @@ mod volume;
 pub use config::{Config, PoolConfig};
 pub use convoy_catalog::OnRemove;
 pub use convoy_mount::{InvalidMode, Mode, Owner};
+pub use convoy_objectstore::{Addressing, Keys, S3Options};
 pub use engine::Engine;
 pub use error::Error;
 pub use glance::Glance;
@@ -62,12 +63,11 @@ pub use health::{PoolEvent, Severity};
 pub use in_place::RestoredInPlace;
 pub use jobs::{JobInfo, JobState};
 pub use machine::{Host, Machine};
-pub use convoy_objectstore::{Addressing, Keys, S3Options};
 pub use metrics::{BackupTotals, Figures, Holds, VolumeFigures};
 pub use model::{
     BackupFormat, BackupInfo, BackupOutcome, BackupSummary, CreateVolume, Created, DestinationInfo,
-    Info, PoolInfo, Problem, ResizedVolume, RolledBack, SnapshotInfo, SnapshotUsage, Trimmed, Verification,
-    VolumeInfo, VolumeState,
+    Info, PoolInfo, Problem, ResizedVolume, RolledBack, SnapshotInfo, SnapshotUsage, Trimmed,
+    Verification, VolumeInfo, VolumeState,
 };
 pub use operation::{Event, Observer, Operation, Phase, Silent};
 pub use options::{OPTIONS, pool_options};

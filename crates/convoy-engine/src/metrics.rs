@@ -8,7 +8,6 @@ mod histogram;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::{BackupSummary, PoolInfo};
-use convoy_catalog as catalog;
 use convoy_names::VolumeName;
 use convoy_units::Bytes;
 use histogram::Histogram;
@@ -27,6 +26,7 @@ pub(crate) struct Meters {
     new: AtomicU64,
     stored: AtomicU64,
     requests: AtomicU64,
+    trimmed: AtomicU64,
 }
 
 impl Meters {
@@ -42,6 +42,11 @@ impl Meters {
         add(&self.new, summary.new.0);
         add(&self.stored, summary.stored.0);
         add(&self.requests, summary.requests);
+    }
+
+    /// A trim unmapped so much.
+    pub(crate) fn trimmed(&self, unmapped: Bytes) {
+        self.trimmed.fetch_add(unmapped.0, Ordering::Relaxed);
     }
 
     fn backups(&self) -> BackupTotals {
@@ -66,6 +71,8 @@ pub struct Figures {
     pub holds: Holds,
     /// What backups took, since the opening: of those that were published.
     pub backups: BackupTotals,
+    /// What trims unmapped, since the opening.
+    pub trimmed: Bytes,
 }
 
 /// A volume in numbers.
@@ -112,17 +119,15 @@ impl Engine {
             volumes: self.volume_figures()?,
             holds: self.meters.holds.read(),
             backups: self.meters.backups(),
+            trimmed: Bytes(self.meters.trimmed.load(Ordering::Relaxed)),
         })
     }
 
     fn volume_figures(&self) -> Result<BTreeMap<VolumeName, VolumeFigures>, Error> {
         let doing = || "reading the catalog for its figures";
         let mut taken: BTreeMap<Uuid, Vec<Timestamp>> = BTreeMap::new();
-        for snapshot in self.catalog.snapshots().doing(doing)? {
-            if snapshot.state == catalog::SnapshotState::Ready {
-                let of = taken.entry(snapshot.volume).or_default();
-                of.push(snapshot.created);
-            }
+        for (volume, created) in self.catalog.snapshot_times().doing(doing)? {
+            taken.entry(volume).or_default().push(created);
         }
         let mut figures = BTreeMap::new();
         let trashed = self.trashed_uuids()?;

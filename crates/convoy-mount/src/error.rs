@@ -114,10 +114,12 @@ impl Fault for Error {
                 };
                 Some(format!("install {package}, which has {tool}"))
             }
-            Self::Damaged { device, .. } => Some(format!(
-                "take a snapshot first, then look at it with e2fsck -n {}",
-                device.display()
-            )),
+            Self::Damaged { device, .. } => {
+                let device = device.display();
+                Some(format!(
+                    "take a snapshot first, then look at it with e2fsck -n {device} (xfs_repair -n)"
+                ))
+            }
             Self::Busy { .. } => Some("end or move away what holds it, then try again".into()),
             Self::Occupied { .. } => Some("give another mount point".into()),
             _ => None,

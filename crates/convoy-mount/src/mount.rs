@@ -52,11 +52,22 @@ pub fn mount(
         flags,
         Some(data.as_str()),
     )
-    .map_err(|errno| Error::io("mount on", &target)(errno.into()))?;
+    .map_err(|errno| refused(device, &target, errno))?;
     if fs == Filesystem::Ext4 && !options.read_only {
         remove_lost_and_found(&target);
     }
     Ok(())
+}
+
+/// Why the kernel did not mount it. Both file systems say `EUCLEAN` or `EBADMSG` of what they find damaged.
+fn refused(device: &Path, target: &Path, errno: Errno) -> Error {
+    match errno {
+        Errno::EUCLEAN | Errno::EBADMSG => Error::Damaged {
+            device: device.to_owned(),
+            message: format!("the kernel does not mount it: {}", errno.desc()),
+        },
+        errno => Error::io("mount on", target)(errno.into()),
+    }
 }
 
 /// Unmounts this device's file system from exactly this path. [`Error::Busy`] names who holds it;
@@ -111,6 +122,12 @@ fn is_target_of(device: (u32, u32), target: &Path) -> Result<bool, Error> {
 ///
 /// [`Error::Covered`] if the path leads to another file system now.
 pub fn sync_filesystem(target: &Path, device: (u32, u32)) -> Result<(), Error> {
+    let folder = open_mounted(target, device)?;
+    nix::unistd::syncfs(&folder).map_err(|errno| Error::io("flush", target)(errno.into()))
+}
+
+/// Opens the root of this device's file system, mounted at this path.
+pub(crate) fn open_mounted(target: &Path, device: (u32, u32)) -> Result<File, Error> {
     let folder = File::open(target).map_err(Error::io("open", target))?;
     let there = folder
         .metadata()
@@ -122,7 +139,7 @@ pub fn sync_filesystem(target: &Path, device: (u32, u32)) -> Result<(), Error> {
             target: target.to_owned(),
         });
     }
-    nix::unistd::syncfs(&folder).map_err(|errno| Error::io("flush", target)(errno.into()))
+    Ok(folder)
 }
 
 fn already_mounted(entry: &MountEntry, device: (u32, u32)) -> Result<(), Error> {

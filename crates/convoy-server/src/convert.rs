@@ -27,7 +27,7 @@ fn destination(destination: engine::DestinationInfo) -> api::Destination {
     }
 }
 
-fn pool(pool: engine::PoolInfo) -> api::Pool {
+pub(crate) fn pool(pool: engine::PoolInfo) -> api::Pool {
     api::Pool {
         uuid: pool.uuid,
         name: pool.name.to_string(),
@@ -46,6 +46,7 @@ fn pool(pool: engine::PoolInfo) -> api::Pool {
         metadata_used: pool.metadata_used.0,
         metadata_total: pool.metadata_total.0,
         no_space: pool.no_space,
+        provisioned: pool.provisioned.0,
         metadata_reserve: pool.metadata_reserve.0,
         alerts: pool.alerts,
         events: pool.events.into_iter().map(event).collect(),
@@ -57,6 +58,45 @@ fn event(event: engine::PoolEvent) -> api::PoolEvent {
         at: event.at,
         severity: event.severity.as_str().to_owned(),
         what: event.what,
+    }
+}
+
+pub(crate) fn pool_check(found: engine::PoolCheck) -> api::PoolCheck {
+    api::PoolCheck {
+        sound: found.findings.is_empty() && found.more_findings == 0 && !found.needs_check,
+        findings: found.findings,
+        more_findings: found.more_findings,
+        needs_check: found.needs_check,
+        devices: found.devices,
+        mapped: found.mapped.0,
+    }
+}
+
+pub(crate) fn restored(restored: engine::RestoredInPlace) -> api::RestoredBackup {
+    api::RestoredBackup {
+        volume: volume(restored.volume),
+        safety: restored.safety.to_string(),
+        written: restored.written.0,
+        unchanged: restored.unchanged.0,
+    }
+}
+
+pub(crate) fn job(job: engine::JobInfo) -> api::Job {
+    api::Job {
+        id: job.id,
+        verb: job.verb,
+        subject: job.subject,
+        place: job.place,
+        state: job.state.as_str().to_owned(),
+        over: job.state.is_over(),
+        phase: job.phase.map(|phase| phase.as_str().to_owned()),
+        waiting_for: job.waiting_for,
+        done: job.done.0,
+        total: job.total.0,
+        since: job.since,
+        ended: job.ended,
+        outcome: job.outcome,
+        hint: job.hint,
     }
 }
 
@@ -81,6 +121,15 @@ pub(crate) fn volume(volume: engine::VolumeInfo) -> api::Volume {
         labels: volume.labels,
         restored_from: volume.restored_from,
         snapshots,
+    }
+}
+
+pub(crate) fn trimmed(trimmed: engine::Trimmed) -> api::TrimmedVolume {
+    api::TrimmedVolume {
+        name: trimmed.volume.to_string(),
+        discarded: trimmed.discarded.0,
+        unmapped: trimmed.unmapped.map(|bytes| bytes.0),
+        freed: trimmed.freed.map(|bytes| bytes.0),
     }
 }
 
@@ -154,6 +203,11 @@ pub(crate) fn backup(backup: engine::BackupInfo) -> api::Backup {
         new: backup.new.0,
         stored: backup.stored.0,
         labels: backup.labels,
+        format: match backup.format {
+            engine::BackupFormat::Convoy => None,
+            engine::BackupFormat::Original => Some("original".to_owned()),
+        },
+        problem: backup.problem,
     }
 }
 

@@ -31,6 +31,12 @@ pub(crate) fn page(figures: &Figures, served: &Served) -> String {
     volumes(&mut page, &figures.volumes);
     holds(&mut page, &figures.holds);
     backups(&mut page, figures.backups);
+    page.family(
+        "convoy_trimmed_bytes_total",
+        "counter",
+        "Bytes that trims gave back of volumes.",
+    )
+    .sample(&[], figures.trimmed.0);
     verbs(&mut page, served);
     page.into_text()
 }

@@ -30,6 +30,7 @@ const TOOLS: &[&str] = &[
     "strace",
     "thin-provisioning-tools",
     "util-linux",
+    "xfsprogs",
     "zstd",
 ];
 

@@ -175,6 +175,32 @@ fn scripts_get_the_originals_objects() {
 }
 
 #[test]
+fn a_trim_says_what_it_gave_back() {
+    let trimmed = |unmapped, freed| convoy_api::TrimmedVolume {
+        name: "data".into(),
+        discarded: 3 << 20,
+        unmapped,
+        freed,
+    };
+    plain(
+        &command("trim data", PIPE, ok(trimmed(Some(2 << 20), Some(2 << 20)))),
+        "2.0 MiB given back to the pool\n",
+    );
+    let kept = command("trim data", PIPE, ok(trimmed(Some(2 << 20), Some(0))));
+    assert!(
+        kept.stdout.contains("snapshots have the rest"),
+        "{}",
+        kept.stdout
+    );
+    let unknown = command("trim data", PIPE, ok(trimmed(None, None)));
+    assert_eq!(unknown.stdout, "the filesystem let go of 3.0 MiB\n");
+    let object = command("trim data -o json", PIPE, ok(trimmed(Some(2 << 20), None)));
+    let object: serde_json::Value = serde_json::from_str(&object.stdout).unwrap();
+    assert_eq!(object["UnmappedBytes"], 2 << 20);
+    assert_eq!(object["FreedBytes"], serde_json::Value::Null);
+}
+
+#[test]
 fn people_get_tables_and_remarks() {
     shows(
         &command("list", TERMINAL, ok(volumes_answer())),

@@ -4,6 +4,7 @@
 use super::{Condition, Severity};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
+use crate::volume::repair_hint;
 use convoy_catalog as catalog;
 use convoy_catalog::{Change, Suspect, Volume, VolumeState};
 use convoy_mount::{Checked, Filesystem};
@@ -141,14 +142,7 @@ impl Engine {
                         "volume {name} is not mounted: {} ({}), and its filesystem does not check clean",
                         suspect.why, suspect.since
                     );
-                    let node = node.display();
-                    let tool = match filesystem {
-                        Filesystem::Ext4 => "e2fsck -f",
-                        Filesystem::Xfs => "xfs_repair",
-                    };
-                    Error::of(what, error).hinting(format!(
-                        "take a snapshot of it first (`convoy snapshot create {name}`), then repair it with `{tool} {node}` and mount it again; or restore its last backup"
-                    ))
+                    Error::of(what, error).hinting(repair_hint(volume, node, filesystem))
                 })
         })?;
         self.catalog

@@ -39,6 +39,7 @@ fn figures() -> Figures {
             stored: convoy_units::Bytes(5),
             requests: 4,
         },
+        trimmed: convoy_units::Bytes(3),
     }
 }
 

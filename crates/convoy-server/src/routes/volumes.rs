@@ -23,6 +23,7 @@ pub(super) fn routes() -> Router<Doors> {
         .route(paths::VOLUME, get(inspect).delete(delete))
         .route(paths::VOLUME_MOUNT, post(mount))
         .route(paths::VOLUME_UNMOUNT, post(unmount))
+        .route(paths::VOLUME_TRIM, post(trim))
 }
 
 async fn list(State(doors): State<Doors>, call: Call) -> Response {
@@ -132,6 +133,15 @@ async fn mount(
             .map(convert::volume)
     };
     Ok(doors.verbs.whole(call, span, verb).await)
+}
+
+async fn trim(State(doors): State<Doors>, call: Call, Named(name): Named<VolumeName>) -> Response {
+    let span = call.span("volume trim");
+    span.record("volume", display(&name));
+    let engine = doors.engine;
+    let verb =
+        move |operation: &Operation<'_>| engine.trim_volume(&name, operation).map(convert::trimmed);
+    doors.verbs.long(call, span, verb).await
 }
 
 /// Relative paths are refused: relative to the daemon is not what the caller means.
