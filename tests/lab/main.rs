@@ -15,6 +15,8 @@ mod diff;
 #[cfg(test)]
 mod disagreement;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod faulty;

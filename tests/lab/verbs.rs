@@ -30,7 +30,7 @@ where
 
 /// What a verb that must succeed answered.
 #[track_caller]
-fn done<T>(result: Result<T, Error>) -> T {
+pub(crate) fn done<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(answer) => answer,
         Err(error) => panic!("{}", convoy_fault::chain(&error)),

@@ -14,10 +14,11 @@ use crate::manual;
 use crate::render::{BACKUPS, Chosen, Column, JOBS, SNAPSHOTS, TRASH, VOLUMES};
 use clap::CommandFactory;
 use convoy_api::{
-    BackupUrl, CreateBackup, CreateSnapshot, CreateVolume, MountVolume, OfferEndpoint, Undelete,
+    BackupUrl, CreateBackup, CreateSnapshot, CreateVolume, GrowPool, MountVolume, OfferEndpoint,
+    Restore, Undelete,
 };
 use convoy_fault::Kind;
-use convoy_names::{SnapshotName, SnapshotRef, VolumeName};
+use convoy_names::{SnapshotRef, VolumeName};
 use convoy_units::Bytes;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -182,8 +183,25 @@ fn action(cli: Cli) -> Result<Action, Failure> {
         }
         Command::Create(create) => {
             let offer = offer_for_volume(&create)?;
-            served(offer, Action::Create(volume(*create)?))
+            let detach = create.detach;
+            let request = volume(*create)?;
+            served(
+                offer,
+                if detach {
+                    Action::DetachCreate(request)
+                } else {
+                    Action::Create(request)
+                },
+            )
         }
+        Command::Job { command: None } => Action::Text(help(&["job"])),
+        Command::Job {
+            command: Some(command),
+        } => job(command, output)?,
+        Command::Pool { command: None } => Action::Text(help(&["pool"])),
+        Command::Pool {
+            command: Some(command),
+        } => pool(command)?,
         Command::Delete(delete) if delete.dry_run => Action::PlanDelete(names(&delete)?),
         Command::Delete(delete) => Action::Delete(names(&delete)?),
         Command::Mount(mount) => {

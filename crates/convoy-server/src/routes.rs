@@ -2,8 +2,12 @@
 
 mod backups;
 mod info;
+mod jobs;
 mod metrics;
+mod pool;
+mod reshape;
 mod snapshots;
+mod trash;
 mod volumes;
 
 use crate::refusal::Refusal;
@@ -27,7 +31,11 @@ pub(crate) fn router(engine: Arc<Engine>, verbs: Verbs) -> Router {
         .merge(metrics::routes())
         .merge(volumes::routes())
         .merge(snapshots::routes())
-        .merge(backups::routes());
+        .merge(reshape::routes())
+        .merge(backups::routes())
+        .merge(trash::routes())
+        .merge(jobs::routes())
+        .merge(pool::routes());
     with_fallbacks(nouns).with_state(Doors { engine, verbs })
 }
 

@@ -11,6 +11,7 @@ use convoy_api::{
     Answer, Backup, Backups, CreatedBackup, CreatedSnapshot, CreatedVolume, Destination, Info,
     Pool, PoolEvent, Snapshot, Snapshots, Verification, Volume, Volumes,
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -46,6 +47,28 @@ pub(crate) fn info(info: &Info) -> Value {
     );
     drivers.insert(info.pool.driver.clone(), pool(&info.root, &info.pool));
     Value::Object(drivers)
+}
+
+/// `pool status`: the pool's part of it, and what wants attention.
+pub(crate) fn pool_status(info: &Info) -> Value {
+    let extra = [
+        ("Provisioned", json!(info.pool.provisioned.to_string())),
+        ("Alerts", json!(info.pool.alerts)),
+        (
+            "Events",
+            json!(info.pool.events.iter().map(event).collect::<Vec<_>>()),
+        ),
+    ];
+    with(pool(&info.root, &info.pool), extra)
+}
+
+/// `pool grow` in JSON.
+pub(crate) fn grown(pool: &Pool) -> Value {
+    json!({
+        "ThinpoolName": pool.name,
+        "ThinpoolSize": pool.data_total.to_string(),
+        "ThinpoolMetadataSize": pool.metadata_total.to_string(),
+    })
 }
 
 fn destination(destination: &Destination) -> Value {
@@ -244,9 +267,27 @@ pub(crate) fn backup(backup: &Backup) -> Value {
         for (key, text) in &backup.labels {
             map.insert(format!("Label.{key}"), json!(text));
         }
+        if let Some(format) = &backup.format {
+            of_original(map, format, backup.problem.as_deref());
+        }
         map.sort_keys();
     }
     value
+}
+
+/// A backup that the original made: what nothing tells of it is left out, but for the original's own keys.
+fn of_original(map: &mut Map<String, Value>, format: &str, problem: Option<&str>) {
+    let nil = json!(Uuid::nil().to_string());
+    let unknown = json!(original(Timestamp::UNIX_EPOCH));
+    let amounts = ["ChangedSize", "ReadSize", "NewSize", "StoredSize"];
+    map.retain(|key, value| *value != nil && !amounts.contains(&key.as_str()));
+    for value in map.values_mut().filter(|value| **value == unknown) {
+        *value = json!("");
+    }
+    map.insert("Format".to_owned(), json!(format));
+    if let Some(problem) = problem {
+        map.insert("Problem".to_owned(), json!(problem));
+    }
 }
 
 /// `backup list`: by URL.
@@ -356,7 +397,7 @@ fn entries(value: Value) -> Map<String, Value> {
     }
 }
 
-fn with<K: Into<String>>(value: Value, extra: impl IntoIterator<Item = (K, Value)>) -> Value {
+pub(super) fn with<K: Into<String>>(value: Value, extra: impl IntoIterator<Item = (K, Value)>) -> Value {
     let mut map = entries(value);
     map.extend(extra.into_iter().map(|(key, value)| (key.into(), value)));
     Value::Object(map)
