@@ -208,11 +208,10 @@ fn an_endpoint_is_taken_anywhere_after_backup_and_never_ignored() {
         "create x --s3-endpoint http://x --backup s3://b/p?backup=b&volume=v",
         "create --backup s3://b/p?backup=b&volume=v --s3-endpoint http://x x",
     ] {
-        refused(
-            line,
-            Kind::Unsupported,
-            "s3 destinations are not served yet",
-        );
+        let action = action(line);
+        assert!(action.starts_with("Served(OfferEndpoint"), "{action}");
+        assert!(action.contains("endpoint: \"http://x\""), "{action}");
+        assert!(action.contains("place: \"s3://b"), "{action}");
     }
     let line = "backup list vfs:///b --s3-endpoint http://x";
     refused(
@@ -240,6 +239,8 @@ fn layouts_are_for_tables() {
         "list --columns name -o json",
         "snapshot list --sort=-name -o json",
         "backup list d --columns url -o json",
+        "trash list --columns name -o json",
+        "trash list --sort left -o json",
     ] {
         refused(line, Kind::Invalid, "are for tables");
     }
@@ -295,6 +296,7 @@ fn no_command_is_a_question_for_help() {
         ("", "Usage: convoy "),
         ("snapshot", "Usage: convoy snapshot "),
         ("backup", "Usage: convoy backup "),
+        ("trash", "Usage: convoy trash "),
     ] {
         let words = std::iter::once("convoy").chain(line.split_ascii_whitespace());
         match resolve(Cli::try_parse_from(words).unwrap()).unwrap() {

@@ -1,6 +1,7 @@
 //! The daemon as code: its flags, its configuration and its run, shared by `convoyd` and `convoy daemon`.
 
 mod args;
+mod buckets;
 mod docker;
 mod error;
 mod file;

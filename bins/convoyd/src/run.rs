@@ -1,6 +1,7 @@
 //! A daemon's life: settings, log, engine, socket, signals, end.
 
 use crate::args::Args;
+use crate::buckets;
 use crate::docker::Docker;
 use crate::error::Error;
 use crate::guard;
@@ -38,6 +39,7 @@ pub fn run(args: Args) -> Result<(), Error> {
     let mut config = Config::new(&settings.root);
     config.pool = settings.pool.clone();
     config.trash_grace = settings.docker.trash_grace;
+    config.s3 = buckets::options(|name| std::env::var(name).ok())?;
     // The engine's lock comes before the socket: of two daemons over one root the second ends here.
     let mut seams = Seams::kernel()?;
     seams.guard = guard::start();

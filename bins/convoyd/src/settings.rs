@@ -162,7 +162,7 @@ fn level(args: &Args, file: &File) -> Result<String, Error> {
     }
 }
 
-fn setting(what: &str, hint: &str) -> Error {
+pub(crate) fn setting(what: &str, hint: &str) -> Error {
     Error::Setting {
         what: what.to_owned(),
         hint: Some(hint.to_owned()),

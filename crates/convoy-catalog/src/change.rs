@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    Destination, Hold, Job, KnownBackup, Mount, MountOptions, OnRemove, Overwrite, Pin, Pool,
-    Snapshot, Suspect, Trashed, Volume,
+    Destination, Endpoint, Hold, Job, KnownBackup, Mount, MountOptions, OnRemove, Overwrite, Pin,
+    Pool, Snapshot, Suspect, Trashed, Volume,
 };
 
 /// One change. Putting replaces the record of the same identity; removing what is not there is fine.
@@ -52,6 +52,8 @@ pub enum Change {
     PutDestination(Destination),
     /// Removes the destination of this URL.
     RemoveDestination(String),
+    /// Adds or replaces the endpoint of its destination.
+    PutEndpoint(Endpoint),
     /// Adds or replaces a backup.
     PutBackup(KnownBackup),
     /// Removes a backup.

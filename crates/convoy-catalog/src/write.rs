@@ -47,6 +47,7 @@ fn apply_one(transaction: &Transaction<'_>, change: &Change) -> Result<(), Error
         Change::RemoveBackup(uuid) => write.remove_leaf("backups", "backup", uuid),
         Change::RemovePins { op } => write.remove_leaf("pins", "op", op),
         Change::PutMountOptions(options) => write.mount_options(options),
+        Change::PutEndpoint(endpoint) => write.endpoint(endpoint),
         Change::PutJob(job) => write.job(job),
         Change::InterruptJobs(at) => write.interrupt_jobs(*at),
         Change::PutOverwrite(overwrite) => write.overwrite(overwrite),

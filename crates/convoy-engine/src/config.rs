@@ -1,6 +1,7 @@
 //! What an engine is opened with.
 
 use convoy_names::PoolName;
+use convoy_objectstore::S3Options;
 use convoy_thinpool::HOLD_LIMIT;
 use convoy_units::{Bytes, DataBlockSize};
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ pub struct Config {
     pub trash_grace: Duration,
     /// How long a volume stays mounted that the last container engine gave back. By default 3 s.
     pub idle_delay: Duration,
+    /// How buckets are reached, and who we are there. Without keys in it, what Amazon's own tools would use; its
+    /// endpoint gives way to the one told for a destination.
+    pub s3: S3Options,
 }
 
 impl Config {
@@ -31,6 +35,7 @@ impl Config {
             hold_limit: HOLD_LIMIT,
             trash_grace: Duration::from_hours(24),
             idle_delay: Duration::from_secs(3),
+            s3: S3Options::default(),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Where backups go: from what a caller names to an open repository of known identity.
 
+mod endpoint;
+
+pub(crate) use endpoint::Buckets;
+
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::model::DestinationInfo;
@@ -48,12 +52,30 @@ impl Engine {
     ) -> Result<OpenDestination, Error> {
         let location = location.normalised();
         let url = location.to_string();
+        let opened = self.open_repository(location, missing, ask);
+        match &opened {
+            Ok(_) => self.keep_endpoint(&url)?,
+            // There may be backups of the original's, which are looked for next.
+            Err(error) if error.kind() == Kind::NotFound => (),
+            Err(_) => self.withdraw_endpoint(&url),
+        }
+        opened
+    }
+
+    fn open_repository(
+        &self,
+        location: Location,
+        missing: Missing,
+        ask: Ask,
+    ) -> Result<OpenDestination, Error> {
+        let url = location.to_string();
         let known = self
             .catalog
             .destination_by_url(&url)
             .doing(|| format!("looking for destination {url}"))?;
+        let s3 = self.s3_options(&url)?;
         // A folder that is not there is the destination's failure, never "no backup yet".
-        let store = match self.machine.store(&location) {
+        let store = match self.machine.store_with(&location, &s3) {
             Ok(store) => self.steps.store(store),
             Err(error) => {
                 let missing = error.kind() == Kind::NotFound;

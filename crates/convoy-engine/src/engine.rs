@@ -3,6 +3,7 @@
 use crate::care::Care;
 use crate::claims::Claims;
 use crate::config::Config;
+use crate::destination::Buckets;
 use crate::error::{Doing, Error};
 use crate::failpoints::Steps;
 use crate::flush::Flushes;
@@ -17,7 +18,7 @@ use crate::root::Root;
 use crate::seams::Seams;
 use crate::{pool, recovery};
 use convoy_catalog as catalog;
-use convoy_catalog::{Catalog, SnapshotState, VolumeState};
+use convoy_catalog::{Catalog, VolumeState};
 use convoy_thinpool::{Pool, PoolStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,6 +42,8 @@ pub struct Engine {
     pub(crate) volumes: Claims,
     /// Held by backups, by volume: the next one then finds the last one's result to build on.
     pub(crate) backups: Claims,
+    /// Held by restores in place, by volume.
+    pub(crate) overwriting: Claims,
     /// Long operations that run.
     pub(crate) jobs: Jobs,
     /// Operations that pin snapshots, and run: a pin of any other is a leftover.
@@ -61,6 +64,8 @@ pub struct Engine {
     pub(crate) trash_grace: Duration,
     /// How long a volume stays mounted that nobody holds.
     pub(crate) idle_delay: Duration,
+    /// How buckets are reached.
+    pub(crate) buckets: Buckets,
     pub(crate) steps: Steps,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) recovered: Vec<String>,
@@ -140,6 +145,7 @@ impl Engine {
             transactions: Mutex::default(),
             volumes: Claims::default(),
             backups: Claims::default(),
+            overwriting: Claims::default(),
             jobs: Jobs::default(),
             pinning: Mutex::default(),
             broken: Mutex::default(),
@@ -150,6 +156,7 @@ impl Engine {
             hold_limit: config.hold_limit,
             trash_grace: config.trash_grace,
             idle_delay: config.idle_delay,
+            buckets: Buckets::new(&config.s3),
             steps,
             machine,
             recovered: Vec::new(),
@@ -222,8 +229,11 @@ impl Engine {
         Ok(self.catalog.pending_intents().doing(reading)?.is_empty()
             && (self.catalog.volumes().doing(reading)?.iter())
                 .all(|volume| volume.state == VolumeState::Ready)
-            && (self.catalog.snapshots().doing(reading)?.iter())
-                .all(|snapshot| snapshot.state == SnapshotState::Ready))
+            && self
+                .catalog
+                .unsettled_snapshots()
+                .doing(reading)?
+                .is_empty())
     }
 
     pub(crate) fn pool_info(&self) -> Result<PoolInfo, Error> {
@@ -240,6 +250,7 @@ impl Engine {
             status => {
                 let status = status?;
                 Ok(PoolInfo {
+                    provisioned: self.provisioned()?,
                     metadata_reserve: self.health.held(),
                     alerts: self.alerts(&status),
                     events: self.pool_events(),

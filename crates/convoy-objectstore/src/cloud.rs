@@ -13,6 +13,7 @@ mod s3;
 mod verdict;
 
 pub use options::{Addressing, Encryption, Keys, S3Options};
+pub use s3::endpoint;
 
 use std::fmt;
 use std::future::Future;

@@ -99,6 +99,27 @@ impl CloudStore {
     }
 }
 
+/// An endpoint in its one spelling: `http` or `https`, a host, perhaps a port, and nothing else.
+///
+/// # Errors
+/// `Invalid`. The text is not shown: it may have a password before its host.
+pub fn endpoint(text: &str) -> Result<String, Error> {
+    let invalid = |why: &str| Error::with_text(ErrorKind::Invalid, why.to_owned());
+    checked(text).map_err(invalid)
+}
+
+fn checked(text: &str) -> Result<String, &'static str> {
+    let text = text.trim_end_matches('/');
+    let good = |host: &str| {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(word)
+    };
+    match text.split_once("://") {
+        Some(("http" | "https", host)) if good(host) => Ok(text.to_owned()),
+        _ => Err("the endpoint is not https://host[:port], nor http://host[:port]"),
+    }
+}
+
 /// Where requests for the bucket go.
 fn address(
     builder: AmazonS3Builder,
@@ -110,24 +131,16 @@ fn address(
         let virtual_host = options.addressing != Addressing::Path && !bucket.contains('.');
         return Ok(builder.with_virtual_hosted_style_request(virtual_host));
     };
-    let endpoint = endpoint.trim_end_matches('/');
-    let (scheme, host) = match endpoint.split_once("://") {
-        Some((scheme @ ("http" | "https"), host))
-            if !host.is_empty() && !host.contains(['/', '@', '?', '#']) =>
-        {
-            (scheme, host)
-        }
-        // Not shown: it may have a password before its host.
-        _ => return Err("the endpoint is not https://host[:port]".to_owned()),
-    };
+    let endpoint = checked(endpoint)?;
+    let (scheme, host) = endpoint.split_once("://").expect("a checked one has both");
     let virtual_host = options.addressing == Addressing::VirtualHost;
-    let endpoint = if virtual_host {
+    let address = if virtual_host {
         format!("{scheme}://{bucket}.{host}")
     } else {
-        endpoint.to_owned()
+        endpoint.clone()
     };
     Ok(builder
-        .with_endpoint(endpoint)
+        .with_endpoint(address)
         .with_virtual_hosted_style_request(virtual_host)
         .with_allow_http(scheme == "http"))
 }
@@ -150,4 +163,34 @@ async fn find_region(options: &S3Options, client: reqwest::Client) -> String {
         .region()
         .await
         .map_or_else(|| ANY_REGION.to_owned(), |region| region.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    //! What is an endpoint.
+
+    use super::*;
+
+    #[test]
+    fn endpoints_have_one_spelling_and_are_not_shown_where_they_are_none() {
+        for (typed, meant) in [
+            ("https://s3.example.org/", "https://s3.example.org"),
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+        ] {
+            assert_eq!(endpoint(typed).unwrap(), meant);
+        }
+        for typed in [
+            "s3.example.org",
+            "https://",
+            "ftp://a-secret",
+            "https://id:a-secret@host",
+            "https://host/a-secret",
+            "https://host?a-secret",
+        ] {
+            let error = endpoint(typed).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid);
+            assert!(!format!("{error:?}").contains("a-secret"), "{error:?}");
+        }
+    }
 }

@@ -9,7 +9,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use convoy_api::{BackupUrl, Backups, BackupsOf, CreateBackup, Done, paths};
+use convoy_api::{
+    BackupUrl, Backups, BackupsOf, CreateBackup, Done, OfferEndpoint, Restore, paths,
+};
 use convoy_engine::Operation;
 use convoy_names::{SnapshotRef, VolumeName};
 use tracing::field::display;
@@ -18,8 +20,10 @@ pub(super) fn routes() -> Router<Doors> {
     Router::new()
         .route(paths::BACKUPS, get(list).post(create))
         .route(paths::BACKUP_INSPECT, post(inspect))
+        .route(paths::BACKUP_RESTORE, post(restore))
         .route(paths::BACKUP_DELETE, post(delete))
         .route(paths::BACKUP_VERIFY, post(verify))
+        .route(paths::ENDPOINTS, post(offer_endpoint))
 }
 
 async fn list(
@@ -88,6 +92,23 @@ async fn delete(
     doors.verbs.long(call, span, verb).await
 }
 
+async fn restore(
+    State(doors): State<Doors>,
+    call: Call,
+    Parsed(request): Parsed<Restore>,
+) -> Result<Response, Refusal> {
+    let volume: VolumeName = name_of(&request.volume)?;
+    let span = call.span("backup restore");
+    span.record("volume", display(&volume));
+    span.record("backup", display(&request.url));
+    let engine = doors.engine;
+    let verb = move |operation: &Operation<'_>| {
+        let restored = engine.restore_in_place(&request.url, &volume, operation);
+        restored.map(convert::restored)
+    };
+    Ok(doors.verbs.long(call, span, verb).await)
+}
+
 async fn verify(
     State(doors): State<Doors>,
     call: Call,
@@ -102,4 +123,19 @@ async fn verify(
             .map(convert::verification)
     };
     doors.verbs.long(call, span, verb).await
+}
+
+async fn offer_endpoint(
+    State(doors): State<Doors>,
+    call: Call,
+    Parsed(request): Parsed<OfferEndpoint>,
+) -> Response {
+    let span = call.span("endpoint");
+    let engine = doors.engine;
+    let verb = move |_: &Operation<'_>| {
+        engine
+            .offer_endpoint(&request.place, &request.endpoint)
+            .map(|()| Done {})
+    };
+    doors.verbs.whole(call, span, verb).await
 }
