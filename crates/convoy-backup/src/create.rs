@@ -10,6 +10,7 @@ use convoy_repository::{
     BackupFacts, BackupFigures, BackupRecord, BlobId, Repository, Visit, chunks_of, walk,
 };
 use convoy_units::{Bytes, DataBlockSize};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How a backup is made.
@@ -19,6 +20,9 @@ pub struct CreateOptions {
     pub threads: usize,
     /// Packs are closed at this size instead of 32 MiB. Two are in memory at a time.
     pub pack_target: Option<Bytes>,
+    /// A file of this host where what is sent is noted, for a later call with the same one to go on with. Its
+    /// directory must exist; one call at a time may have it.
+    pub journal: Option<PathBuf>,
 }
 
 impl Default for CreateOptions {
@@ -26,6 +30,7 @@ impl Default for CreateOptions {
         Self {
             threads: 2,
             pack_target: None,
+            journal: None,
         }
     }
 }
@@ -100,6 +105,8 @@ pub fn create(
                 source: convoy_repository::Error::Overtaken { what },
                 ..
             }) if attempt < 3 => {
+                // What is gone on with is not what lost its packs.
+                options.journal.as_ref().map(std::fs::remove_file);
                 tracing::info!(%what, "the backup begins again");
                 attempt += 1;
             }
@@ -153,7 +160,11 @@ fn run(
             Some(facts.volume_created),
         )
         .map_err(Error::repository("make the volume known to the repository"))?;
-    let begun = repository.begin(base.map(|base| base.id));
+    let base_id = base.map(|base| base.id);
+    let begun = match &options.journal {
+        Some(journal) => repository.begin_journaled(base_id, journal),
+        None => repository.begin(base_id),
+    };
     // Asked before anything is made of the base: what an earlier call made may have outlived it.
     if let Some(made) = repository.backup_by_op(facts.op) {
         // Published by an earlier call whose answer was lost.
@@ -189,7 +200,12 @@ fn run(
         threads: options.threads.max(1),
         observer,
     };
-    let (root, counts) = pipeline::run(&task, work, base).map_err(|error| of_base(error, base))?;
+    let ran = pipeline::run(&task, work, base);
+    if ran.is_err() {
+        // Who comes next goes on from here.
+        session.checkpoint();
+    }
+    let (root, counts) = ran.map_err(|error| of_base(error, base))?;
     if let Some(base) = base.filter(|_| repository.known_damage() != known_damage) {
         check_base(repository, base)?;
     }

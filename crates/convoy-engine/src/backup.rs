@@ -4,8 +4,10 @@ use crate::destination::{Ask, Missing, OpenDestination};
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
 use crate::failpoints::Mistake;
-use crate::model::{BackupInfo, BackupOutcome, BackupSummary, Problem, Verification};
+use crate::jobs::Task;
+use crate::model::{BackupFormat, BackupInfo, BackupOutcome, BackupSummary, Problem, Verification};
 use crate::operation::{Event, Operation, Phase};
+use crate::original::Found;
 use convoy_backup::Observer;
 use convoy_blockdiff::ChangeList;
 use convoy_catalog as catalog;
@@ -48,13 +50,32 @@ impl Engine {
         op: &Operation<'_>,
     ) -> Result<BackupOutcome, Error> {
         self.refuse_read_only()?;
-        let start = Instant::now();
         let (volume, snapshot) = self.find_snapshot(reference)?;
+        let place = self.locate(destination)?;
+        let task = Task {
+            verb: "backup create",
+            subject: reference.to_string(),
+            place: Some(place.to_string()),
+            volume: Some(volume.uuid),
+        };
+        let url = |made: &BackupOutcome| made.backup.url.clone();
+        self.run_job(task, op, url, |op| {
+            self.back_up(&volume, &snapshot, &place, op)
+        })
+    }
+
+    fn back_up(
+        &self,
+        volume: &catalog::Volume,
+        snapshot: &catalog::Snapshot,
+        location: &Location,
+        op: &Operation<'_>,
+    ) -> Result<BackupOutcome, Error> {
+        let start = Instant::now();
         let _span = tracing::info_span!("backup", volume = %volume.name, snapshot = %snapshot.name, operation = %op.id)
             .entered();
-        let _queue = self.backups.claim(volume.uuid);
-        let location = self.locate(destination)?;
-        let destination = self.open_location(&location, Missing::Create, Ask::Cache)?;
+        let _queue = self.backups.claim_for(volume.uuid, op)?;
+        let destination = self.open_location(location, Missing::Create, Ask::Cache)?;
         if let Some(made) = destination.repository.backup_by_op(op.id) {
             if made.snapshot.id != snapshot.uuid {
                 let what = format!("operation {} has backed up another snapshot", op.id);
@@ -66,11 +87,11 @@ impl Engine {
                 summary: BackupSummary::default(),
             });
         }
-        let (snapshot, base, _pins) = self.pin(&volume, &snapshot, &destination.repository, op)?;
+        let (snapshot, base, _pins) = self.pin(volume, snapshot, &destination.repository, op)?;
         op.phase(Phase::Comparing);
         let changes = self.compare(&snapshot, base.as_ref())?;
         let carry = |base: Option<&Base>, changes: &ChangeList| {
-            self.carry(&volume, &snapshot, base, changes, &destination, op)
+            self.carry(volume, &snapshot, base, changes, &destination, op)
         };
         let (backup, mut summary) = match carry(base.as_ref(), &changes) {
             // A full backup needs nothing of the base, and makes anew what it has lost.
@@ -190,6 +211,11 @@ impl Engine {
             .reader(&active.node)
             .doing(|| format!("opening snapshot {}", snapshot.name))?;
         let facts = facts(volume, snapshot, &pool, self.catalog.host(), op);
+        let repository = destination.repository.id();
+        let options = convoy_backup::CreateOptions {
+            journal: Some(self.root.journal(repository, volume.uuid)?),
+            ..convoy_backup::CreateOptions::default()
+        };
         op.phase(Phase::BackingUp);
         let made = convoy_backup::create(
             &destination.repository,
@@ -198,7 +224,7 @@ impl Engine {
             pool.block_size,
             base.map(|base| &base.backup),
             &facts,
-            &convoy_backup::CreateOptions::default(),
+            &options,
             &Ears(op),
         )
         .doing(|| {
@@ -242,7 +268,10 @@ impl Engine {
     /// `NotFound` when there is no such backup (any more); `DestinationUnavailable`.
     pub fn delete_backup(&self, url: &str, op: &Operation<'_>) -> Result<(), Error> {
         self.refuse_read_only()?;
-        let (destination, backup) = self.find_backup(url)?;
+        let (destination, backup) = match self.find_either(url, Ask::Cache)? {
+            Found::Ours(found) => *found,
+            Found::Original(found) => return Err(found.refuse_deletion()),
+        };
         let _span = tracing::info_span!("backup delete", backup = %backup.name, operation = %op.id)
             .entered();
         destination
@@ -285,6 +314,8 @@ impl Engine {
             Err(error) if error.kind() == Kind::NotFound => (),
             Err(error) => return Err(error),
         }
+        // What the original made is older than anything of ours.
+        infos.splice(0..0, self.originals(&location, volume_name)?);
         match volume_name {
             Some(name) if infos.is_empty() => Err(no_backup_of(name, destination)),
             _ => Ok(infos),
@@ -296,8 +327,10 @@ impl Engine {
     /// # Errors
     /// `Invalid` for a URL that is none; `NotFound`; `DestinationUnavailable`.
     pub fn backup(&self, url: &str) -> Result<BackupInfo, Error> {
-        let (destination, backup) = self.find_backup(url)?;
-        Ok(describe_backup(&destination.location, backup))
+        Ok(match self.find_either(url, Ask::Cache)? {
+            Found::Ours(found) => describe_backup(&found.0.location, found.1),
+            Found::Original(found) => found.describe(),
+        })
     }
 
     /// Reads a backup back, every chunk of it, without its source.
@@ -305,7 +338,24 @@ impl Engine {
     /// # Errors
     /// As [`Engine::backup`]. What does not verify is no error but in the answer.
     pub fn verify_backup(&self, url: &str, op: &Operation<'_>) -> Result<Verification, Error> {
-        let (destination, backup) = self.find_backup_asking(url, Ask::Store)?;
+        let task = Task {
+            verb: "backup verify",
+            subject: url.to_owned(),
+            place: None,
+            volume: None,
+        };
+        let verdict = |found: &Verification| match found.problems.len() {
+            0 => "every byte of it is good".to_owned(),
+            some => format!("{} problems", some as u64 + found.more_problems),
+        };
+        self.run_job(task, op, verdict, |op| self.read_back(url, op))
+    }
+
+    fn read_back(&self, url: &str, op: &Operation<'_>) -> Result<Verification, Error> {
+        let (destination, backup) = match self.find_either(url, Ask::Store)? {
+            Found::Ours(found) => *found,
+            Found::Original(found) => return self.verify_original(&found, op),
+        };
         let _span = tracing::info_span!("backup verify", backup = %backup.name, operation = %op.id)
             .entered();
         op.phase(Phase::Verifying);
@@ -326,12 +376,8 @@ impl Engine {
         })
     }
 
-    /// The backup a URL names, in its open repository.
-    pub(crate) fn find_backup(&self, url: &str) -> Result<(OpenDestination, BackupRecord), Error> {
-        self.find_backup_asking(url, Ask::Cache)
-    }
-
-    fn find_backup_asking(
+    /// One of our own backups, by its URL, in its open repository.
+    pub(crate) fn find_backup_asking(
         &self,
         url: &str,
         ask: Ask,
@@ -481,6 +527,8 @@ pub(crate) fn describe_backup(location: &Location, backup: BackupRecord) -> Back
         volume: backup.volume.name.clone(),
     };
     BackupInfo {
+        format: BackupFormat::Convoy,
+        problem: None,
         uuid: backup.id,
         url: url.to_string(),
         name: backup.name,

@@ -165,6 +165,11 @@ impl Fold {
         &self.segments
     }
 
+    /// Whether this session has published what it made.
+    pub fn has_committed(&self, session: SessionId) -> bool {
+        self.committed.contains(&session)
+    }
+
     /// Dead packs.
     pub fn dead(&self) -> &RunSet {
         &self.dead

@@ -5,7 +5,9 @@
 
 mod ahead;
 mod commit;
+mod journal;
 mod packing;
+mod resume;
 mod reuse;
 
 pub use packing::Added;
@@ -25,6 +27,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
+/// A segment is written when so many records wait: 11.5 MB.
+const SEGMENT_RECORDS: usize = 1 << 18;
+
 /// A run of one writer. Threads may share it: look-ups and additions take turns, uploads do not.
 pub struct Session {
     repository: Repository,
@@ -36,6 +41,8 @@ pub struct Session {
     pub(crate) segment_packs: usize,
     /// Packs of earlier sessions that were seen in the store at their full length.
     whole: Mutex<HashSet<ObjectName>>,
+    /// What an earlier process had sent under this session's name.
+    adopted: HashSet<BlobId>,
     /// Nodes of the base.
     ahead: Mutex<Ahead>,
     state: Mutex<State>,
@@ -65,6 +72,8 @@ struct State {
     /// Numbers of packs closed and not yet uploaded.
     pending: BTreeSet<u32>,
     stored: u64,
+    /// What was sent, for who comes after a crash.
+    journal: Option<journal::Journal>,
 }
 
 impl Session {
@@ -87,6 +96,7 @@ impl Session {
             own: HashSet::new(),
             pending: BTreeSet::new(),
             stored: 0,
+            journal: None,
         };
         Ok(Self {
             repository,
@@ -96,6 +106,7 @@ impl Session {
             pack_target: PACK_TARGET,
             segment_packs: MAX_PACKS / 2,
             whole: Mutex::default(),
+            adopted: HashSet::new(),
             ahead: Mutex::default(),
             state: Mutex::new(state),
         })

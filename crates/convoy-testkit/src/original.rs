@@ -151,8 +151,9 @@ impl Repository {
         let blocks = format!("{inside}blocks/");
         let any = self.maps.keys().any(|(of, _)| of == volume);
         self.objects.retain(|path, _| {
-            !(path.starts_with(&blocks) && !kept.contains(path)
-                || !any && path.starts_with(&inside))
+            let is_lost = path.starts_with(&blocks) && !kept.contains(path);
+            let is_of_none = !any && path.starts_with(&inside);
+            !is_lost && !is_of_none
         });
     }
 
@@ -248,14 +249,14 @@ pub fn uuid(number: u64) -> String {
 
 fn uuid_of(digits: &str) -> String {
     let part = |from: usize, to: usize| &digits[from..to];
-    let [a, b, c, d, e] = [
+    format!(
+        "{}-{}-4{}-8{}-{}",
         part(0, 8),
         part(8, 12),
         part(13, 16),
         part(17, 20),
-        part(20, 32),
-    ];
-    format!("{a}-{b}-4{c}-8{d}-{e}")
+        part(20, 32)
+    )
 }
 
 /// A block of bytes that look random over short distances, the same for the same seed.

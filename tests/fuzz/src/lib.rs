@@ -13,6 +13,7 @@
 
 mod input;
 pub mod metadata;
+pub mod original;
 pub mod repository;
 pub mod status;
 pub mod text;
@@ -52,6 +53,10 @@ pub const TARGETS: &[Target] = &[
     repository::pack::TARGET,
     repository::segment::TARGET,
     repository::node::TARGET,
+    original::VOLUME,
+    original::BACKUP,
+    original::BLOCK,
+    original::NAMES,
     text::MOUNTINFO,
     text::SIZE,
     text::NAMES,

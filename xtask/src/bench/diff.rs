@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::folder::Folder;
 use super::measure::{self, Run};
 use crate::run::{quietly, show, usage};
 use crate::{places, setup};
@@ -104,29 +105,6 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A folder that goes when the run ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make(parent: &Path) -> anyhow::Result<Self> {
-        let folder = parent.join(format!("bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("left behind: {}: {error}", self.0.display());
-        }
-    }
 }
 
 /// The programs: ours, and Debian's.

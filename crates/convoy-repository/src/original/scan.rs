@@ -85,8 +85,10 @@ impl Original {
         };
         let read = wire::backup(&text)
             .and_then(|text| facts::backup(directory, name, text, volume))
-            .map(|backup| backup.facts)
-            .unwrap_or_else(|what| broken(format!("{key} is damaged: {what}")));
+            .map_or_else(
+                |what| broken(format!("{key} is damaged: {what}")),
+                |backup| backup.facts,
+            );
         Ok(Some(read))
     }
 

@@ -211,6 +211,7 @@ fn one_damaged_text_hides_no_other_backup() {
         ("", "it is empty"),
         ("{", "EOF"),
         ("[]", "no JSON object"),
+        ("{\"Name\":\"NAME\",\"New\":\"\u{1}\"}", "control character"),
         ("{}", "it does not say what it is of"),
         (
             r#"{"Name":null,"VolumeName":"vol1"}"#,

@@ -140,7 +140,9 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     if !text.trim_ascii_start().starts_with(b"{") {
         return Err("it is no JSON object".to_owned());
     }
-    serde_json::from_slice(text).map_err(|error| error.to_string())
+    // What is passed over of a text is looked at no closer than this.
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn nullable<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(

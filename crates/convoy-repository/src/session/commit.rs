@@ -80,6 +80,7 @@ impl Session {
         })?;
         match appended {
             Appended::At(_) | Appended::Before => {
+                self.forget_journal();
                 self.repository.backup_by_op(facts.op).ok_or_else(|| {
                     Error::NoBackup(format!("of operation {}: it was deleted since", facts.op))
                 })

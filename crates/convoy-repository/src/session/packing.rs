@@ -1,6 +1,6 @@
 //! Filling packs, sending them, and the segments that say what is in them.
 
-use super::{Session, State};
+use super::{SEGMENT_RECORDS, Session, State};
 use crate::codec::SealedBlob;
 use crate::error::Error;
 use crate::id::{BlobId, ObjectHash};
@@ -15,8 +15,6 @@ use std::sync::PoisonError;
 
 /// Packs of nodes are closed here: they are read one node at a time.
 const NODE_PACK_TARGET: usize = 8 << 20;
-/// A segment is written when so many records wait: 11.5 MB.
-const SEGMENT_RECORDS: usize = 1 << 18;
 
 /// What became of a chunk that was added.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Session {
     /// back, and must be given to `upload` before the commit.
     pub fn add(&self, blob: &SealedBlob) -> Result<Added, Error> {
         let mut state = self.state();
-        if !state.own.insert(blob.id()) {
+        if self.adopted.contains(&blob.id()) || !state.own.insert(blob.id()) {
             return Ok(Added {
                 new: false,
                 full: None,
@@ -84,6 +82,8 @@ impl Session {
         if pack.name.session == self.id && state.pending.remove(&pack.name.seq) {
             state.stored += pack.bytes.len() as u64;
         }
+        drop(state);
+        self.note_sent(&pack.name);
         Ok(())
     }
 
@@ -113,19 +113,23 @@ impl Session {
         state.uses.insert(pack.name.pack());
         let number = u32::try_from(state.waiting.len()).expect("a segment is written long before");
         let length = u32::try_from(pack.bytes.len()).expect("a pack stays below 64 MiB");
-        state.waiting.push(PackEntry {
+        let entry = PackEntry {
             name: pack.name,
             length,
             content,
-        });
-        state
-            .records
-            .extend(open.placed.into_iter().map(|placed| Record {
-                id: placed.id,
-                pack: number,
-                offset: placed.offset,
-                stored: placed.stored,
-            }));
+        };
+        let record = |placed: Placed| Record {
+            id: placed.id,
+            pack: number,
+            offset: placed.offset,
+            stored: placed.stored,
+        };
+        let records: Vec<Record> = open.placed.into_iter().map(record).collect();
+        if let Some(journal) = &mut state.journal {
+            journal.closed(entry, records.clone());
+        }
+        state.waiting.push(entry);
+        state.records.extend(records);
         if state.records.len() >= SEGMENT_RECORDS || state.waiting.len() >= self.segment_packs {
             self.write_segment(state)?;
         }

@@ -15,7 +15,7 @@ impl Session {
     /// session's pack is met, the store is asked for its size, one request: a pack that vanished or was
     /// cut off must not be named by yet another backup. One known to be damaged is passed over.
     pub fn reuse(&self, id: &BlobId) -> Result<bool, Error> {
-        if self.state().own.contains(id) {
+        if self.adopted.contains(id) || self.state().own.contains(id) {
             return Ok(true);
         }
         let inner = &self.repository.inner;
