@@ -9,6 +9,7 @@ pub(crate) mod hook;
 pub(crate) mod parent;
 pub(crate) mod process;
 pub(crate) mod stage;
+pub(crate) mod reshape;
 mod table;
 pub(crate) mod verb;
 pub(crate) mod worker;
@@ -36,5 +37,7 @@ fn every_verb_ends_well_wherever_it_is_ended() {
     battery.fight_recovery(Verb::Snapshot, "after dm.create_snap 1");
     battery.fight_recovery(Verb::DeleteSnapshot, "after dm.delete 1");
     battery.fight_recovery(Verb::Backup, "after dm.resume 1");
+    let rollback = Verb::Reshape(reshape::Reshape::RollBack);
+    battery.fight_recovery(rollback, "after dm.set_transaction_id 1");
     battery.close();
 }

@@ -169,6 +169,47 @@ fn a_new_filesystem_is_made_and_mounted_as_asked() {
 }
 
 #[test]
+fn volumes_are_reshaped_by_name() {
+    assert!(action("resize data 20G").contains("\"data\", ResizeVolume { size: 21474836480 }"));
+    same(&["resize data 1G", "resize data 1024M"]);
+    refused("resize data big", Kind::Invalid, "is not a size");
+    refused("rename data ../x", Kind::Invalid, "1 to 128 characters");
+    assert!(action("rename data new").contains("RenameVolume { name: \"new\" }"));
+    same(&[
+        "label data tier=gold --remove owner",
+        "label --remove owner data tier=gold",
+    ]);
+    refused("label data", Kind::Invalid, "no label to set");
+    refused("label data gold", Kind::Invalid, "is not KEY=VALUE");
+    assert!(action("create c --snapshot v@s").contains("snapshot: Some(\"v@s\")"));
+    usage("create c --snapshot s --backup vfs:///b?backup=x&volume=v");
+}
+
+#[test]
+fn a_rollback_wants_a_yes() {
+    refused("snapshot rollback s", Kind::Invalid, "nobody said yes");
+    same(&[
+        "snapshot rollback v@s --yes",
+        "snapshot rollback --yes v@s",
+    ]);
+    assert!(action("snapshot rollback s --yes").contains("RollBack(\"s\")"));
+}
+
+#[test]
+fn one_snapshot_is_as_it_was_and_several_are_taken_together() {
+    assert!(action("snapshot create v --name s").starts_with("CreateSnapshot("));
+    let several = action("snapshot create v w --name s");
+    assert!(
+        several.contains("Together(CreateSnapshots { volumes: [\"v\", \"w\"], name: Some(\"s\")"),
+        "{several}"
+    );
+    same(&[
+        "snapshot create v w --name s",
+        "snapshot create --name s v w",
+    ]);
+}
+
+#[test]
 fn what_this_driver_lacks_is_refused_and_never_ignored() {
     for flag in ["--id x", "--type x", "--iops 5", "--vm"] {
         let name = flag.split(' ').next().unwrap();

@@ -1,6 +1,7 @@
 //! The verbs: what must be there before, what is done, and what is there after.
 
 use super::check::generation_on;
+use super::reshape::Reshape;
 use super::stage::{POOL, SIZE, Stage};
 use crate::verbs::{
     back_up, delete_snapshot, delete_volume, is_sound, mount, name, restore, restore_request,
@@ -39,10 +40,11 @@ pub(crate) enum Verb {
     DeleteBackup,
     /// To what its devices have more than before.
     GrowPool,
+    Reshape(Reshape),
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::MakePool,
         Self::Open,
         Self::Stop,
@@ -57,6 +59,11 @@ impl Verb {
         Self::Backup,
         Self::DeleteBackup,
         Self::GrowPool,
+        Self::Reshape(Reshape::Clone),
+        Self::Reshape(Reshape::Resize),
+        Self::Reshape(Reshape::RollBack),
+        Self::Reshape(Reshape::Together),
+        Self::Reshape(Reshape::Rename),
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -75,6 +82,11 @@ impl Verb {
             Self::Backup => "backup",
             Self::DeleteBackup => "backup-delete",
             Self::GrowPool => "grow-pool",
+            Self::Reshape(Reshape::Clone) => "clone",
+            Self::Reshape(Reshape::Resize) => "resize",
+            Self::Reshape(Reshape::RollBack) => "rollback",
+            Self::Reshape(Reshape::Together) => "group",
+            Self::Reshape(Reshape::Rename) => "rename",
         }
     }
 
@@ -143,7 +155,9 @@ impl Verb {
                 if backup_of(stage, "b2").is_none() {
                     back_up(stage.engine(), "b2", &stage.world.dest());
                 }
+                stage.doomed = backup_of(stage, "b2");
             }
+            Self::Reshape(reshape) => reshape.prepare(stage),
             Self::GrowPool => {
                 // What the last attempt did not take over is taken over before there is more again.
                 stage
@@ -193,9 +207,10 @@ impl Verb {
                     .map(drop)
             }
             Self::DeleteBackup => {
-                let url = backup_of(stage, "b2").expect("it was prepared");
-                stage.engine().delete_backup(&url, &op)
+                let url = stage.doomed.as_ref().expect("it was prepared");
+                stage.engine().delete_backup(url, &op)
             }
+            Self::Reshape(reshape) => reshape.act(stage),
             Self::GrowPool => stage
                 .engine()
                 .grow_pool(&GrowPool::default(), &op)
@@ -268,6 +283,7 @@ impl Verb {
                 None => false,
             },
             Self::DeleteBackup => backup_of(stage, "b2").is_none(),
+            Self::Reshape(reshape) => reshape.is_done(stage),
             Self::GrowPool => {
                 let pool = stage.engine().info().unwrap().pool;
                 pool.data_total == stage.data_size()

@@ -201,6 +201,43 @@ fn a_trim_says_what_it_gave_back() {
 }
 
 #[test]
+fn a_reshaped_volume_is_told_by_its_name() {
+    let resized = |grows_at_mount| convoy_api::ResizedVolume {
+        unchanged: false,
+        before: 1 << 29,
+        grows_at_mount,
+        volume: volume_named("data"),
+    };
+    plain(&command("resize data 1G", PIPE, ok(resized(true))), "data\n");
+    let told = command("resize data 1G", PERSON, ok(resized(true))).stderr;
+    assert!(told.starts_with("from 512.0 MiB to "), "{told}");
+    assert!(told.ends_with("when it is mounted\n"), "{told}");
+    let back = || convoy_api::RolledBack {
+        unchanged: false,
+        volume: volume_named("data"),
+        safety: snapshot_of("data", "before-rollback-1"),
+    };
+    let line = "snapshot rollback s1 --yes";
+    plain(&command(line, PIPE, ok(back())), "before-rollback-1\n");
+    let told = command(line, PERSON, ok(back())).stderr;
+    assert!(told.contains("is snapshot before-rollback-1"), "{told}");
+    let object = command("snapshot rollback s1 --yes -o json", PIPE, ok(back())).stdout;
+    assert!(object.contains("\"Safety\": {"), "{object}");
+    let group = || convoy_api::CreatedSnapshots {
+        unchanged: false,
+        snapshots: vec![snapshot_of("a", "x-a"), snapshot_of("b", "x-b")],
+    };
+    let line = "snapshot create a b --name x";
+    plain(&command(line, PIPE, ok(group())), "x-a\nx-b\n");
+    let told = command(line, PERSON, ok(group())).stderr;
+    assert_eq!(told, "writes waited 2.3 ms\n");
+    plain(
+        &command("rename data new", PIPE, ok(volume_named("new"))),
+        "new\n",
+    );
+}
+
+#[test]
 fn people_get_tables_and_remarks() {
     shows(
         &command("list", TERMINAL, ok(volumes_answer())),
