@@ -52,21 +52,26 @@ pub fn mount(
         flags,
         Some(data.as_str()),
     )
-    .map_err(|errno| refused(device, &target, errno))?;
+    .map_err(|errno| refused(device, &target, fs, errno))?;
     if fs == Filesystem::Ext4 && !options.read_only {
         remove_lost_and_found(&target);
     }
     Ok(())
 }
 
-/// Why the kernel did not mount it. Both file systems say `EUCLEAN` or `EBADMSG` of what they find damaged.
-fn refused(device: &Path, target: &Path, errno: Errno) -> Error {
-    match errno {
-        Errno::EUCLEAN | Errno::EBADMSG => Error::Damaged {
-            device: device.to_owned(),
-            message: format!("the kernel does not mount it: {}", errno.desc()),
-        },
-        errno => Error::io("mount on", target)(errno.into()),
+/// Why the kernel did not mount it. Both file systems say `EUCLEAN` or `EBADMSG` of what they find damaged; xfs says
+/// `EIO` of a damaged allocation group, as it does of a device that fails.
+fn refused(device: &Path, target: &Path, fs: Filesystem, errno: Errno) -> Error {
+    let also = match (fs, errno) {
+        (_, Errno::EUCLEAN | Errno::EBADMSG) => "",
+        (Filesystem::Xfs, Errno::EIO) => {
+            ", which is what xfs says of damaged headers, or the device fails"
+        }
+        _ => return Error::io("mount on", target)(errno.into()),
+    };
+    Error::Damaged {
+        device: device.to_owned(),
+        message: format!("the kernel does not mount it: {}{also}", errno.desc()),
     }
 }
 
@@ -223,6 +228,18 @@ mod tests {
         let nowhere = Path::new("/nonexistent");
         let error = mount(nowhere, nowhere, Filesystem::Ext4, &options).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
+    }
+
+    /// Seen of xfs in 6.1: `EUCLEAN` for a damaged superblock or root directory, `EIO` for a damaged group.
+    #[test]
+    fn what_the_kernel_finds_damaged_is_said_so() {
+        let place = Path::new("/nonexistent");
+        let kind = |fs, errno| refused(place, place, fs, errno).kind();
+        assert_eq!(kind(Filesystem::Ext4, Errno::EUCLEAN), Kind::Integrity);
+        assert_eq!(kind(Filesystem::Xfs, Errno::EBADMSG), Kind::Integrity);
+        assert_eq!(kind(Filesystem::Xfs, Errno::EIO), Kind::Integrity);
+        assert_eq!(kind(Filesystem::Ext4, Errno::EIO), Kind::Failed);
+        assert_eq!(kind(Filesystem::Xfs, Errno::EPERM), Kind::NotPermitted);
     }
 
     #[test]

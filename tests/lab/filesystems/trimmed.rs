@@ -33,7 +33,8 @@ fn trim(engine: &Engine, volume: &str) -> (Bytes, Bytes) {
 #[test]
 fn what_is_deleted_returns_to_the_pool_and_to_the_file_below() {
     let (world, engine) = World::opened("trimmed");
-    let most = Bytes(FILE - (4 << 20));
+    // Its extents begin and end where the filesystem likes: parts of the pool's blocks stay.
+    let most = Bytes(FILE / 4 * 3);
     let below = || {
         let data = engine.info().unwrap().pool.data_device;
         fs::metadata(data).unwrap().blocks() * 512
