@@ -214,8 +214,15 @@ impl Engine {
 
     /// What the catalog says once an intent's actions have happened.
     fn finished(&self, intent: &Intent) -> Result<Vec<Change>, Error> {
-        let rows = self.rows_of(intent)?.into_iter();
-        Ok(rows.map(|(action, row)| row.after(action)).collect())
+        let mut changes = Vec::new();
+        for (action, row) in self.rows_of(intent)? {
+            if let (Action::RollBack { .. }, Row::Snapshot(safety)) = (action, &row) {
+                // What it was half overwritten with is in the safety snapshot now.
+                changes.push(Change::RemoveOverwrite(safety.volume));
+            }
+            changes.push(row.after(action));
+        }
+        Ok(changes)
     }
 
     /// What the catalog says once an intent's actions are known not to have happened.
