@@ -27,6 +27,8 @@ mod full;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod metrics;
@@ -40,6 +42,8 @@ mod original;
 mod partition;
 #[cfg(test)]
 mod pdata_tools;
+#[cfg(test)]
+mod points;
 #[cfg(test)]
 mod pool;
 #[cfg(test)]

@@ -51,6 +51,11 @@ impl Progress {
                 self.bar.set_position(*done);
                 self.appear();
             }
+            (Show::Bar, Frame::Waiting { operation }) => {
+                self.bar.set_style(style(SPINNER));
+                self.bar.set_prefix(format!("waiting for job {operation}"));
+                self.appear();
+            }
             _ => {}
         }
     }

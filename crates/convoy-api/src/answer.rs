@@ -9,6 +9,19 @@ use uuid::Uuid;
 /// header the daemon makes a name up. Creating and deleting look at it.
 pub const OPERATION: &str = "convoy-operation";
 
+/// The request header by which a caller of a long verb asks for an answer at once ([`DETACHED`], RFC 7240): the
+/// verb goes on as a job, and the answer (status 202) has a [`Detached`] as its result.
+pub const PREFER: &str = "prefer";
+/// The value of [`PREFER`].
+pub const DETACHED: &str = "respond-async";
+
+/// The result of a long verb that goes on as a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The job, which is on record: the operation's own id.
+    pub job: Uuid,
+}
+
 /// What was asked for, and the name of the call in all logs and records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer<T> {

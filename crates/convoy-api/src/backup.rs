@@ -52,6 +52,13 @@ pub struct Backup {
     /// Free text of the user.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// `original` for one that the original Convoy made: it has no identities (they are nil), maybe no times (1970),
+    /// and no amounts. Absent for ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// What is wrong with what is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// `GET /v1/backups`.

@@ -77,6 +77,9 @@ pub struct Pool {
     /// `queue` or `error`: what becomes of a write that finds no space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_space: Option<String>,
+    /// What all volumes together may come to hold.
+    #[serde(default)]
+    pub provisioned: u64,
     /// Held back, and becomes metadata when that gets tight.
     #[serde(default)]
     pub metadata_reserve: u64,

@@ -2,7 +2,7 @@
 //!
 //! A request for a long verb (volume create, backup create, verify, delete) with `Accept:
 //! application/x-ndjson` is answered at once with status 200 and lines: `started`, then any number of
-//! `phase` and `progress`, then exactly one `result` or `problem`. A stream that ends without one was cut
+//! `phase`, `progress` and `waiting`, then exactly one `result` or `problem`. A stream that ends without one was cut
 //! off: the verb goes on in the daemon, and its outcome is in the daemon's log under the operation.
 //! Progress may be thinned out for a slow reader; the last line never is.
 
@@ -33,6 +33,11 @@ pub enum Frame<T> {
         done: u64,
         /// Bytes in all.
         total: u64,
+    },
+    /// It waits until another operation has ended.
+    Waiting {
+        /// Whom it waits for.
+        operation: Uuid,
     },
     /// It is done; always last.
     Result {

@@ -93,6 +93,8 @@ fn backup() -> Backup {
         new: 20000,
         stored: 12345,
         labels: BTreeMap::new(),
+        format: None,
+        problem: None,
     }
 }
 
@@ -154,6 +156,7 @@ fn answers_are_the_promised_ones() {
         metadata_used: 3,
         metadata_total: 4,
         no_space: None,
+        provisioned: 0,
         metadata_reserve: 0,
         alerts: Vec::new(),
         events: Vec::new(),

@@ -106,7 +106,7 @@ pub fn create(
                 ..
             }) if attempt < 3 => {
                 // What is gone on with is not what lost its packs.
-                options.journal.as_ref().map(std::fs::remove_file);
+                drop(options.journal.as_ref().map(std::fs::remove_file));
                 tracing::info!(%what, "the backup begins again");
                 attempt += 1;
             }

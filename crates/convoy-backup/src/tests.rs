@@ -5,4 +5,5 @@ mod faults;
 mod history;
 mod progress;
 mod requests;
+mod resume;
 mod world;

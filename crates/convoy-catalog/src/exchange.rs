@@ -11,7 +11,8 @@ use uuid::Uuid;
 /// Gives the snapshot its volume's device and size, and the volume the snapshot's.
 pub(crate) fn devices(transaction: &Transaction<'_>, snapshot: Uuid) -> Result<(), Error> {
     let what = format!("the exchange of snapshot {snapshot} and its volume");
-    let query = "SELECT volumes.uuid, volumes.dev_id, volumes.size, snapshots.dev_id, snapshots.size
+    let query =
+        "SELECT volumes.uuid, volumes.dev_id, volumes.size, snapshots.dev_id, snapshots.size
                  FROM snapshots JOIN volumes ON volumes.uuid = snapshots.volume
                  WHERE snapshots.uuid = ?1";
     let found: Option<(String, i64, i64, i64, i64)> = transaction
@@ -41,6 +42,13 @@ pub(crate) fn devices(transaction: &Transaction<'_>, snapshot: Uuid) -> Result<(
         .execute(
             "UPDATE snapshots SET dev_id = ?2, size = ?3, state = 'ready' WHERE uuid = ?1",
             (snapshot.to_string(), volume_device, volume_size),
+        )
+        .map_err(|source| refused(&what, source))?;
+    // What was half overwritten is in the snapshot now: the volume is whole.
+    transaction
+        .execute(
+            "DELETE FROM overwrites WHERE volume = (SELECT volume FROM snapshots WHERE uuid = ?1)",
+            [snapshot.to_string()],
         )
         .map_err(|source| refused(&what, source))?;
     Ok(())

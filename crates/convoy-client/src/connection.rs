@@ -1,7 +1,7 @@
 //! One request over one connection to the socket.
 
 use crate::error::Error;
-use convoy_api::{OPERATION, stream::NDJSON};
+use convoy_api::{DETACHED, OPERATION, PREFER, stream::NDJSON};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::handshake;
@@ -30,6 +30,8 @@ pub(crate) struct Ask {
     pub(crate) operation: Option<Uuid>,
     /// As lines, rather than as one object.
     pub(crate) streamed: bool,
+    /// Answered as soon as it is a job.
+    pub(crate) detached: bool,
 }
 
 /// Sends it and waits for the beginning of the answer, for as long as the verb takes: a backup may run
@@ -74,6 +76,9 @@ fn request(socket: &Path, ask: Ask) -> Result<Request<Full<Bytes>>, Error> {
         .header(CONTENT_TYPE, JSON);
     if let Some(operation) = ask.operation {
         builder = builder.header(OPERATION, operation.to_string());
+    }
+    if ask.detached {
+        builder = builder.header(PREFER, DETACHED);
     }
     builder
         .body(Full::new(Bytes::from(ask.body)))

@@ -52,6 +52,7 @@ pub(crate) async fn lines<T: DeserializeOwned>(
                 }
                 Frame::Phase { phase } => hear(&Frame::Phase { phase }),
                 Frame::Progress { done, total } => hear(&Frame::Progress { done, total }),
+                Frame::Waiting { operation } => hear(&Frame::Waiting { operation }),
                 Frame::Unknown => {}
             }
         }

@@ -20,6 +20,8 @@ pub enum Phase {
     Committed,
     /// Writing a backup into a volume.
     Restoring,
+    /// Zeroing what a volume has and its backup has not.
+    Clearing,
     /// Reading a backup back.
     Verifying,
     /// Giving space back to the pool.
@@ -36,6 +38,7 @@ impl Phase {
             Self::BackingUp => "backing-up",
             Self::Committed => "committed",
             Self::Restoring => "restoring",
+            Self::Clearing => "clearing",
             Self::Verifying => "verifying",
             Self::Discarding => "discarding",
         }
@@ -61,6 +64,10 @@ pub enum Event {
         /// Bytes in all.
         total: Bytes,
     },
+    /// It waits for this operation to end; for none any more.
+    Waiting(Option<Uuid>),
+    /// It is on record as a job: whoever asks for it finds it.
+    Recorded,
 }
 
 /// Who hears of events; called from whichever thread does the work, so it must be quick.

@@ -5,6 +5,7 @@
 //! is given it, because device paths move and an all-zero superblock would be formatted without a word.
 
 mod blank;
+mod checkup;
 mod data_identity;
 mod devices;
 mod identity;
@@ -16,6 +17,8 @@ use self::devices::{Devices, device_size, make_loop_files, open_devices};
 use self::identity::{check_active, check_identity, mend};
 pub(crate) use self::part::{KERNEL_MOST, part_of};
 use self::record::{changed_record, new_record};
+pub use checkup::PoolCheck;
+
 use crate::config::PoolConfig;
 use crate::engine::Engine;
 use crate::error::{Doing, Error};
@@ -275,6 +278,7 @@ pub(crate) fn describe(record: catalog::Pool, status: &PoolStatus) -> PoolInfo {
         metadata_used: Bytes(metadata_used.saturating_mul(4096)),
         metadata_total: Bytes(metadata_total.saturating_mul(4096)),
         no_space: usage.map(|usage| no_space(usage.no_space).to_owned()),
+        provisioned: Bytes(0),
         metadata_reserve: Bytes(0),
         alerts: Vec::new(),
         events: Vec::new(),

@@ -91,7 +91,10 @@ impl Engine {
     ) -> Result<(), Error> {
         let name = &volume.name;
         let state = self.state_of(volume);
-        if !matches!(state, VolumeState::Ready | VolumeState::Broken) {
+        // A volume that is half overwritten is what this is for, once nobody overwrites it any more.
+        let given_up =
+            self.is_overwritten(volume.uuid) && self.overwriting.try_claim(volume.uuid).is_some();
+        if !matches!(state, VolumeState::Ready | VolumeState::Broken) && !given_up {
             let what = format!("volume {name} is {} still", state.as_str());
             return Err(Error::new(Kind::Busy, what));
         }

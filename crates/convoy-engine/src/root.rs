@@ -71,6 +71,13 @@ impl Root {
         self.path.join("mounts").join(volume.to_string())
     }
 
+    /// What a backup of this volume to this repository has sent, for the next one to go on with.
+    pub(crate) fn journal(&self, repository: Uuid, volume: Uuid) -> Result<PathBuf, Error> {
+        let directory = self.path.join("journals");
+        make_directory(&directory)?;
+        Ok(directory.join(format!("{repository}.{volume}")))
+    }
+
     /// What may be rebuilt about a repository.
     pub(crate) fn cache(&self, repository: Uuid) -> PathBuf {
         self.path.join("cache").join(repository.to_string())

@@ -55,8 +55,8 @@ impl Listener {
     fn bind_as(path: &Path, mode: u32) -> Result<Self, Error> {
         make_dir(path)?;
         remove_stale(path)?;
-        let inner =
-            make_socket(path, mode).map_err(|source| io_error("making the socket", path, source))?;
+        let inner = make_socket(path, mode)
+            .map_err(|source| io_error("making the socket", path, source))?;
         let file = path
             .symlink_metadata()
             .map_err(|source| io_error("reading", path, source))?;

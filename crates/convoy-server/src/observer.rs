@@ -5,7 +5,7 @@ use convoy_engine::{Event, Observer};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Ten progress lines a second are more than an eye or a log wants.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -15,15 +15,22 @@ const INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Reporter<'a> {
     lines: Option<mpsc::Sender<Frame<()>>>,
+    /// Told when the verb is on record as a job.
+    recorded: Mutex<Option<oneshot::Sender<()>>>,
     stopping: &'a AtomicBool,
     last: Mutex<Option<Instant>>,
 }
 
 impl<'a> Reporter<'a> {
     /// Without `lines` nobody reads: only the end of the daemon matters.
-    pub(crate) fn new(lines: Option<mpsc::Sender<Frame<()>>>, stopping: &'a AtomicBool) -> Self {
+    pub(crate) fn new(
+        lines: Option<mpsc::Sender<Frame<()>>>,
+        recorded: Option<oneshot::Sender<()>>,
+        stopping: &'a AtomicBool,
+    ) -> Self {
         Self {
             lines,
+            recorded: Mutex::new(recorded),
             stopping,
             last: Mutex::new(None),
         }
@@ -46,6 +53,15 @@ impl<'a> Reporter<'a> {
 
 impl Observer for Reporter<'_> {
     fn event(&self, event: Event) {
+        if event == Event::Recorded {
+            let recorded = self.recorded.lock();
+            let recorded = recorded
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take();
+            // Nobody waits for it any more: then nobody is told.
+            recorded.map(|recorded| recorded.send(()));
+            return;
+        }
         let Some(lines) = &self.lines else { return };
         let frame = match event {
             Event::Phase(phase) => Frame::Phase {
@@ -55,6 +71,7 @@ impl Observer for Reporter<'_> {
                 done: done.0,
                 total: total.0,
             },
+            Event::Waiting(Some(operation)) => Frame::Waiting { operation },
             _ => return,
         };
         // Full or closed: a reader that is slow or gone misses progress, and the verb does not care.

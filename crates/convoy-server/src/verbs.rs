@@ -5,12 +5,12 @@ use crate::refusal::Refusal;
 use crate::tally::{Ended, Tally};
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use convoy_api::{Answer, Frame, OPERATION, stream::NDJSON};
+use convoy_api::{Answer, DETACHED, Detached, Frame, OPERATION, PREFER, stream::NDJSON};
 use convoy_engine::Operation;
 use convoy_fault::{Fault, Kind};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Span;
@@ -45,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) operation: Uuid,
     /// Answer with lines.
     streamed: bool,
+    /// Answer as soon as the verb is on record as a job.
+    detached: bool,
     /// It only looks: whether it did is for a debugger to know, not for an operator.
     reading: bool,
     /// Which verb, once it is known.
@@ -61,10 +63,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
             .get(ACCEPT)
             .and_then(|value| value.to_str().ok());
         let streamed = accept.is_some_and(|accept| accept.contains(NDJSON));
+        let prefer = parts.headers.get(PREFER);
+        let detached = prefer.is_some_and(|value| value.as_bytes() == DETACHED.as_bytes());
         let peer = Extension::<Peer>::from_request_parts(parts, state).await;
         Ok(Self {
             operation: operation(parts)?.unwrap_or_else(Uuid::now_v7),
             streamed,
+            detached,
             reading: parts.method == Method::GET,
             verb: OnceLock::new(),
             peer: peer.ok().map(|Extension(peer)| peer),
@@ -129,6 +134,13 @@ struct Count {
     closed: bool,
 }
 
+/// Who hears of a verb while it runs.
+#[derive(Debug, Default)]
+struct Hears {
+    lines: Option<mpsc::Sender<Frame<()>>>,
+    recorded: Option<oneshot::Sender<()>>,
+}
+
 /// One running verb, until dropped.
 #[derive(Debug)]
 struct Run {
@@ -185,7 +197,7 @@ impl Verbs {
         T: Send + 'static,
         E: Fault + 'static,
     {
-        let task = self.start(&call, span, None, verb);
+        let task = self.start(&call, span, Hears::default(), verb);
         Ok(finished(task.await, call.operation)?.result)
     }
 
@@ -200,7 +212,7 @@ impl Verbs {
         T: Serialize + Send + 'static,
         E: Fault + 'static,
     {
-        let task = self.start(&call, span, None, verb);
+        let task = self.start(&call, span, Hears::default(), verb);
         match finished(task.await, call.operation) {
             Ok(answer) => Json(answer).into_response(),
             Err(refusal) => refusal.into_response(),
@@ -218,6 +230,9 @@ impl Verbs {
         T: Serialize + Send + 'static,
         E: Fault + 'static,
     {
+        if call.detached {
+            return self.detached(call, span, verb).await;
+        }
         if !call.streamed {
             return self.whole(call, span, verb).await;
         }
@@ -225,7 +240,11 @@ impl Verbs {
         let (events, heard) = mpsc::channel(BACKLOG);
         let (last, lasting) = mpsc::channel(1);
         drop(events.try_send(Frame::Started { operation }));
-        let task = self.start(&call, span, Some(events), verb);
+        let hears = Hears {
+            lines: Some(events),
+            ..Hears::default()
+        };
+        let task = self.start(&call, span, hears, verb);
         // Its own task: the outcome is awaited even when the connection is gone.
         tokio::spawn(async move {
             let frame = match finished(task.await, operation) {
@@ -245,11 +264,41 @@ impl Verbs {
         ([(CONTENT_TYPE, NDJSON)], body).into_response()
     }
 
+    /// Begins a long verb and answers once it is on record as a job; with its outcome if it ends before, or is
+    /// none.
+    async fn detached<T, E>(
+        &self,
+        call: Call,
+        span: Span,
+        verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Response
+    where
+        T: Serialize + Send + 'static,
+        E: Fault + 'static,
+    {
+        let operation = call.operation;
+        let (sender, recorded) = oneshot::channel();
+        let hears = Hears {
+            recorded: Some(sender),
+            ..Hears::default()
+        };
+        let task = self.start(&call, span, hears, verb);
+        // The sender goes with the verb: one that is no job is waited for.
+        if recorded.await.is_ok() {
+            let result = Detached { job: operation };
+            return (StatusCode::ACCEPTED, Json(Answer { operation, result })).into_response();
+        }
+        match finished(task.await, operation) {
+            Ok(answer) => Json(answer).into_response(),
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+
     fn start<T, E>(
         &self,
         call: &Call,
         span: Span,
-        lines: Option<mpsc::Sender<Frame<()>>>,
+        hears: Hears,
         verb: impl FnOnce(&Operation<'_>) -> Result<T, E> + Send + 'static,
     ) -> tokio::task::JoinHandle<Result<T, Refusal>>
     where
@@ -267,7 +316,7 @@ impl Verbs {
         let stopping = Arc::clone(&self.stopping);
         tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
-            let reporter = Reporter::new(lines, &stopping);
+            let reporter = Reporter::new(hears.lines, hears.recorded, &stopping);
             let begun = Instant::now();
             // A panic is a broken invariant of one verb; the others' callers still get their answers.
             let outcome = catch_unwind(AssertUnwindSafe(|| {

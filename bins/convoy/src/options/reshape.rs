@@ -35,11 +35,7 @@ pub(super) fn rename(volume: &str, new: &str) -> Result<Action, Failure> {
     Ok(Action::Reshape(Reshape::Rename(volume, request)))
 }
 
-pub(super) fn label(
-    volume: &str,
-    set: &[String],
-    remove: Vec<String>,
-) -> Result<Action, Failure> {
+pub(super) fn label(volume: &str, set: &[String], remove: Vec<String>) -> Result<Action, Failure> {
     if set.is_empty() && remove.is_empty() {
         return Err(Failure::new(
             Kind::Invalid,

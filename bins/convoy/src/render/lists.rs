@@ -215,13 +215,19 @@ pub(crate) static BACKUPS: &[Column<Backup>] = &[
     usual(
         "created",
         name("CREATED (UTC)"),
-        |b| time(b.created),
+        |b| {
+            if b.created == Timestamp::UNIX_EPOCH {
+                nothing()
+            } else {
+                time(b.created)
+            }
+        },
         |a, b| a.created.cmp(&b.created),
     ),
     usual(
         "size",
         number("SIZE"),
-        |b| bytes(b.volume_size),
+        |b| known(Some(b.volume_size).filter(|size| *size > 0)),
         |a, b| a.volume_size.cmp(&b.volume_size),
     ),
     extra(
@@ -242,10 +248,19 @@ pub(crate) static BACKUPS: &[Column<Backup>] = &[
         |b| bytes(b.new),
         |a, b| a.new.cmp(&b.new),
     ),
+    usual("format", optional("FORMAT"), format, |a, b| {
+        (&a.format, &a.problem).cmp(&(&b.format, &b.problem))
+    }),
     usual(
         "stored",
         number("STORED"),
-        |b| bytes(b.stored),
+        |b| {
+            if b.format.is_some() {
+                nothing()
+            } else {
+                bytes(b.stored)
+            }
+        },
         |a, b| a.stored.cmp(&b.stored),
     ),
     extra(
@@ -297,6 +312,18 @@ pub(crate) static BACKUPS: &[Column<Backup>] = &[
         |a, b| a.url.cmp(&b.url),
     ),
 ];
+
+/// Who made a backup, and whether what is said of it is in doubt.
+fn format(backup: &Backup) -> Cell {
+    let by = backup.format.as_deref().unwrap_or("convoy");
+    match &backup.problem {
+        None => text(by),
+        Some(_) => Cell {
+            text: format!("{by}, see inspect"),
+            tone: Tone::Alarm,
+        },
+    }
+}
 
 fn text(text: &str) -> Cell {
     text.to_owned().into()

@@ -397,7 +397,10 @@ fn entries(value: Value) -> Map<String, Value> {
     }
 }
 
-pub(super) fn with<K: Into<String>>(value: Value, extra: impl IntoIterator<Item = (K, Value)>) -> Value {
+pub(super) fn with<K: Into<String>>(
+    value: Value,
+    extra: impl IntoIterator<Item = (K, Value)>,
+) -> Value {
     let mut map = entries(value);
     map.extend(extra.into_iter().map(|(key, value)| (key.into(), value)));
     Value::Object(map)

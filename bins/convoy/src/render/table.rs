@@ -10,9 +10,24 @@ use serde_json::Value;
 const WARNING: u128 = 75;
 const ALARM: u128 = 90;
 
-/// `info --output table`: the pool with both its fills.
-pub(crate) fn info_table(info: &Info, width: u16, painted: bool) -> String {
+/// `pool status` for people: both fills, how much is promised, what wants attention.
+pub(crate) fn pool_table(info: &Info, width: u16, painted: bool) -> String {
+    use std::fmt::Write;
     let pool = &info.pool;
+    let mut text = pool_rows(pool, width, painted);
+    let percent = (u128::from(pool.provisioned) * 100).div_ceil(u128::from(pool.data_total).max(1));
+    let promised = Bytes(pool.provisioned);
+    drop(writeln!(
+        text,
+        "volumes may come to hold {promised} together: {percent} % of the data space"
+    ));
+    for line in &pool.alerts {
+        text.extend(["alert: ", &safe::line(line), "\n"]);
+    }
+    text
+}
+
+fn pool_rows(pool: &convoy_api::Pool, width: u16, painted: bool) -> String {
     let columns = vec![
         name("POOL"),
         name("STATE"),
@@ -39,7 +54,13 @@ pub(crate) fn info_table(info: &Info, width: u16, painted: bool) -> String {
         fill(pool.metadata_used, pool.metadata_total),
         devices.into(),
     ];
-    let mut text = fitted(columns, vec![row], width, painted);
+    fitted(columns, vec![row], width, painted)
+}
+
+/// `info --output table`: the pool with both its fills.
+pub(crate) fn info_table(info: &Info, width: u16, painted: bool) -> String {
+    let pool = &info.pool;
+    let mut text = pool_rows(pool, width, painted);
     for destination in &info.destinations {
         let name = destination.name.as_deref().unwrap_or("-");
         text.extend([

@@ -46,6 +46,7 @@ pub(crate) fn info_answer() -> Info {
         metadata_used: 1 << 20,
         metadata_total: 40 << 20,
         no_space: Some("queue".into()),
+        provisioned: 300 << 30,
         metadata_reserve: 16 << 20,
         alerts: vec!["80 % of the data are in use".into()],
         events: vec![convoy_api::PoolEvent {
@@ -146,6 +147,30 @@ pub(crate) fn backup_of(volume: &str) -> Backup {
         new: 300 << 20,
         stored: 123 << 20,
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
+        format: None,
+        problem: None,
+    }
+}
+
+/// One that the original made, and whose volume's text is lost.
+fn backup_of_original() -> Backup {
+    Backup {
+        uuid: Uuid::nil(),
+        snapshot: Uuid::nil(),
+        volume: Uuid::nil(),
+        host: Uuid::nil(),
+        operation: Uuid::nil(),
+        volume_created: jiff::Timestamp::UNIX_EPOCH,
+        volume_size: 0,
+        filesystem: String::new(),
+        changed: 0,
+        read: 0,
+        new: 0,
+        stored: 0,
+        labels: BTreeMap::new(),
+        format: Some("original".into()),
+        problem: Some("volumes/ol/d!/old!/volume.cfg is damaged: it is empty".into()),
+        ..backup_of("old")
     }
 }
 
@@ -201,6 +226,10 @@ fn objects_have_the_originals_keys_in_its_order() {
     };
     golden("snapshots.json", &document(&snapshots(&list)));
     golden("backup.json", &document(&backup(&backup_of("data"))));
+    golden(
+        "backup_of_original.json",
+        &document(&backup(&backup_of_original())),
+    );
     golden(
         "backups.json",
         &document(&backups(&Backups {
@@ -265,6 +294,7 @@ fn tables_fit_their_terminal_and_break_nothing() {
         let list = [
             backup_of("data"),
             backup_of("a-rather-long-name-of-a-volume-in-production"),
+            backup_of_original(),
         ];
         golden(
             &format!("backups.{width}.txt"),

@@ -37,12 +37,18 @@ impl Session {
     /// A name on a line each, as `snapshot create` has one.
     fn together(&self, answer: &Answer<CreatedSnapshots>) -> Outcome {
         let taken = &answer.result;
-        let names = taken.snapshots.iter().map(|taken| safe::line(&taken.name) + "\n");
+        let names = taken
+            .snapshots
+            .iter()
+            .map(|taken| safe::line(&taken.name) + "\n");
         let outcome = match self.view {
             View::Json => object(&render::taken_together(answer)),
             _ => printed(names.collect()),
         };
-        let held = taken.snapshots.iter().find_map(|taken| taken.hold_microseconds);
+        let held = taken
+            .snapshots
+            .iter()
+            .find_map(|taken| taken.hold_microseconds);
         match held {
             Some(held) if !taken.unchanged => self.remark(outcome, || {
                 format!("writes waited {}\n", render::held(held))
