@@ -3,6 +3,7 @@
 
 mod back;
 mod clones;
+mod doors;
 mod sizes;
 mod together;
 

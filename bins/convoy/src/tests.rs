@@ -188,10 +188,7 @@ fn volumes_are_reshaped_by_name() {
 #[test]
 fn a_rollback_wants_a_yes() {
     refused("snapshot rollback s", Kind::Invalid, "nobody said yes");
-    same(&[
-        "snapshot rollback v@s --yes",
-        "snapshot rollback --yes v@s",
-    ]);
+    same(&["snapshot rollback v@s --yes", "snapshot rollback --yes v@s"]);
     assert!(action("snapshot rollback s --yes").contains("RollBack(\"s\")"));
 }
 

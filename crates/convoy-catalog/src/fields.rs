@@ -159,10 +159,21 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum StoredAction {
-    CreateThin { dev_id: u32 },
-    CreateSnapshot { dev_id: u32, origin: u32 },
-    RollBack { dev_id: u32, origin: u32, instead_of: u32 },
-    Delete { dev_id: u32 },
+    CreateThin {
+        dev_id: u32,
+    },
+    CreateSnapshot {
+        dev_id: u32,
+        origin: u32,
+    },
+    RollBack {
+        dev_id: u32,
+        origin: u32,
+        instead_of: u32,
+    },
+    Delete {
+        dev_id: u32,
+    },
 }
 
 /// Actions as the catalog holds them.

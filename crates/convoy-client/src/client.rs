@@ -4,7 +4,12 @@ use crate::connection::{Ask, ask};
 use crate::error::Error;
 use crate::reply;
 use convoy_api::{
-    Answer, Backup, BackupUrl, Backups, CreateBackup, CreateSnapshot, CreateSnapshots, CreateVolume, CreatedBackup, CreatedSnapshot, CreatedSnapshots, CreatedVolume, Detached, Diagnosis, Done, Frame, GrowPool, Info, Job, Jobs, LabelVolume, MountVolume, OfferEndpoint, Pool, PoolCheck, RenameVolume, ResizeVolume, ResizedVolume, Restore, RestoredBackup, RolledBack, Snapshot, Snapshots, Trash, TrimmedVolume, Undelete, Verification, Volume, Volumes, paths, stream,
+    Answer, Backup, BackupUrl, Backups, CreateBackup, CreateSnapshot, CreateSnapshots,
+    CreateVolume, CreatedBackup, CreatedSnapshot, CreatedSnapshots, CreatedVolume, Detached,
+    Diagnosis, Done, Frame, GrowPool, Info, Job, Jobs, LabelVolume, MountVolume, OfferEndpoint,
+    Pool, PoolCheck, RenameVolume, ResizeVolume, ResizedVolume, Restore, RestoredBackup,
+    RolledBack, Snapshot, Snapshots, Trash, TrimmedVolume, Undelete, Verification, Volume, Volumes,
+    paths, stream,
 };
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;

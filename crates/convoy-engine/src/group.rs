@@ -40,7 +40,8 @@ impl Engine {
     ) -> Result<Created<Vec<SnapshotInfo>>, Error> {
         self.refuse_read_only()?;
         let (_claims, volumes) = self.claim_group(volumes)?;
-        let _span = tracing::info_span!("snapshot", group = volumes.len(), operation = %op.id).entered();
+        let _span =
+            tracing::info_span!("snapshot", group = volumes.len(), operation = %op.id).entered();
         if let Some(taken) = self.taken_together(&volumes, op)? {
             return Ok(Created::Unchanged(taken));
         }
@@ -139,11 +140,14 @@ impl Engine {
         let uuid = Uuid::now_v7();
         let name = match name {
             None => automatic_name("snapshot", uuid),
-            Some(name) => format!("{name}-{}", volume.name)
-                .parse()
-                .map_err(|error: InvalidName| {
-                    Error::new(Kind::Invalid, error.to_string()).hinting("give a shorter --name")
-                })?,
+            Some(name) => {
+                format!("{name}-{}", volume.name)
+                    .parse()
+                    .map_err(|error: InvalidName| {
+                        Error::new(Kind::Invalid, error.to_string())
+                            .hinting("give a shorter --name")
+                    })?
+            }
         };
         Ok(catalog::Snapshot {
             uuid,
@@ -181,11 +185,15 @@ impl Engine {
         for (volume, _) in pairs.iter().chain(pairs) {
             self.steps.run("flush", || self.flush(volume))?;
         }
-        let actions = pairs.iter().map(|(volume, snapshot)| Action::CreateSnapshot {
-            dev_id: snapshot.dev_id,
-            origin: volume.dev_id,
-        });
-        let begun = pairs.iter().map(|(_, snapshot)| Change::PutSnapshot(snapshot.clone()));
+        let actions = pairs
+            .iter()
+            .map(|(volume, snapshot)| Action::CreateSnapshot {
+                dev_id: snapshot.dev_id,
+                origin: volume.dev_id,
+            });
+        let begun = pairs
+            .iter()
+            .map(|(_, snapshot)| Change::PutSnapshot(snapshot.clone()));
         let begun: Vec<Change> = begun.collect();
         self.transact(
             op.id,

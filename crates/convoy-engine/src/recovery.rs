@@ -144,6 +144,10 @@ fn finish_half_done(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error
             VolumeState::Creating | VolumeState::Formatting => {
                 "undid the interrupted creation of volume"
             }
+            // Of a snapshot, that is.
+            VolumeState::Restoring if volume.restored_from.is_none() => {
+                "undid the interrupted creation of volume"
+            }
             VolumeState::Restoring => "undid the interrupted restore to volume",
         };
         match refuse_used(engine, &volume)

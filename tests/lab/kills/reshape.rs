@@ -54,6 +54,7 @@ impl Reshape {
                 let mut file = File::create(at.join(MARK)).unwrap();
                 file.write_all(b"later").unwrap();
                 file.sync_all().unwrap();
+                drop(file);
                 unmount(stage.engine(), "rb");
             }
             Self::Together => {
@@ -119,7 +120,11 @@ impl Reshape {
                 assert_eq!(blockdev::size(&now.device).unwrap(), now.size);
                 // What is on record is made up for, in the filesystem too.
                 let filesystem = ext4(&now.device).0;
-                assert!(now.size.0 - filesystem < STEP, "{filesystem} of {}", now.size);
+                assert!(
+                    now.size.0 - filesystem < STEP,
+                    "{filesystem} of {}",
+                    now.size
+                );
                 let before = size_before(stage);
                 assert!([before, before + STEP].contains(&now.size.0));
                 now.size.0 > before

@@ -108,11 +108,18 @@ fn an_increment_knows_that_its_base_was_smaller() {
     snapshot(&engine, "v", "one");
     let one = digest(&made.device);
     let first = back_up(&engine, "one", &world.dest());
-    for (step, size) in [odd.0 + block, 44 * chunk + block, 60 * chunk].into_iter().enumerate() {
+    for (step, size) in [odd.0 + block, 44 * chunk + block, 60 * chunk]
+        .into_iter()
+        .enumerate()
+    {
         resize(&engine, "v", Bytes(size));
         // First with nothing new in it at all.
         if step > 0 {
-            write_device(&made.device, size - block, &noise(3 + step as u64, 64 << 10));
+            write_device(
+                &made.device,
+                size - block,
+                &noise(3 + step as u64, 64 << 10),
+            );
         }
         let label = format!("step{step}");
         snapshot(&engine, "v", &label);

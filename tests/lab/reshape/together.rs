@@ -102,7 +102,8 @@ fn a_group_is_taken_whole_or_not_at_all() {
     let Created::Unchanged(again) = again else {
         panic!("{again:?}")
     };
-    let ids = |taken: &[convoy_engine::SnapshotInfo]| taken.iter().map(|s| s.uuid).collect::<Vec<_>>();
+    let ids =
+        |taken: &[convoy_engine::SnapshotInfo]| taken.iter().map(|s| s.uuid).collect::<Vec<_>>();
     assert_eq!(ids(&taken), ids(&again));
     assert_eq!(taken[0].hold, taken[1].hold);
     engine.stop().unwrap();
@@ -121,13 +122,23 @@ fn a_name_is_a_label() {
     let renamed = done(engine.rename_volume(&name("old"), &name("new"), &silent()));
     assert_eq!((renamed.uuid, &renamed.device), (made.uuid, &made.device));
     assert_eq!(renamed.mountpoint.as_deref(), Some(at.as_path()));
-    assert_eq!(engine.snapshot(&name("new@s")).unwrap().volume_name, name("new"));
+    assert_eq!(
+        engine.snapshot(&name("new@s")).unwrap().volume_name,
+        name("new")
+    );
     assert_eq!(refusal(engine.volume(&name("old"))).0, Kind::NotFound);
-    let set = [("tier".to_owned(), "gold".to_owned()), ("a".to_owned(), "1".to_owned())].into();
+    let set = [
+        ("tier".to_owned(), "gold".to_owned()),
+        ("a".to_owned(), "1".to_owned()),
+    ]
+    .into();
     done(engine.label_volume(&name("new"), &set, &[], &silent()));
     let remove = ["a".to_owned(), "nothing".to_owned()];
     let labelled = done(engine.label_volume(&name("new"), &[].into(), &remove, &silent()));
-    assert_eq!(labelled.labels, [("tier".to_owned(), "gold".to_owned())].into());
+    assert_eq!(
+        labelled.labels,
+        [("tier".to_owned(), "gold".to_owned())].into()
+    );
     let said = refusal(engine.label_volume(&name("new"), &set, &remove, &silent()));
     assert_eq!(said.0, Kind::Invalid, "{}", said.1);
     engine.stop().unwrap();

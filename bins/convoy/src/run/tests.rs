@@ -208,7 +208,10 @@ fn a_reshaped_volume_is_told_by_its_name() {
         grows_at_mount,
         volume: volume_named("data"),
     };
-    plain(&command("resize data 1G", PIPE, ok(resized(true))), "data\n");
+    plain(
+        &command("resize data 1G", PIPE, ok(resized(true))),
+        "data\n",
+    );
     let told = command("resize data 1G", PERSON, ok(resized(true))).stderr;
     assert!(told.starts_with("from 512.0 MiB to "), "{told}");
     assert!(told.ends_with("when it is mounted\n"), "{told}");

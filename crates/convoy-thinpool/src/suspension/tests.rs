@@ -80,7 +80,10 @@ fn whatever_fails_none_is_left_suspended() {
     let before = kernel.operations();
     snapshots(&pool, || ()).unwrap();
     let steps = kernel.operations() - before;
-    assert!(steps >= 7, "two suspends, three messages, two resumes: {steps}");
+    assert!(
+        steps >= 7,
+        "two suspends, three messages, two resumes: {steps}"
+    );
     let mut failed = 0;
     for step in 0..steps {
         let (kernel, pool) = world();
@@ -88,7 +91,10 @@ fn whatever_fails_none_is_left_suspended() {
         failed += usize::from(snapshots(&pool, || ()).is_err());
         assert_eq!(suspended(&kernel), 0, "step {step}");
     }
-    assert!(failed >= 5, "suspends and messages are not tried again: {failed}");
+    assert!(
+        failed >= 5,
+        "suspends and messages are not tried again: {failed}"
+    );
 }
 
 #[test]
