@@ -5,6 +5,7 @@ pub(crate) mod device;
 mod below_data;
 mod below_metadata;
 mod below_state;
+mod lying;
 
 use crate::world::World;
 use convoy_engine::Engine;

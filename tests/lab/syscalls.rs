@@ -15,8 +15,20 @@ use crate::kills::worker;
 use crate::world::World;
 use sweep::Sweep;
 
-/// The verbs that move data or make devices.
-///
+/// The verbs that are tried.
+const VERBS: [Verb; 10] = [
+    Verb::Create,
+    Verb::Snapshot,
+    Verb::Backup,
+    Verb::Restore,
+    Verb::Open,
+    Verb::Mount,
+    Verb::Unmount,
+    Verb::Delete,
+    Verb::DeleteSnapshot,
+    Verb::DeleteBackup,
+];
+
 /// A sample, unless `CONVOY_TORTURE` is set: then every call, from the first of its kind to as many as the verb
 /// made when nothing stood in its way. (Further on there would be no end: a repository's log grows with every try.)
 #[test]
@@ -26,7 +38,7 @@ fn every_verb_ends_well_whichever_system_call_is_killed_or_fails() {
     }
     let test = "syscalls::every_verb_ends_well_whichever_system_call_is_killed_or_fails";
     let mut sweep = Sweep::new(Battery::new(World::new("syscalls"), test));
-    for verb in [Verb::Create, Verb::Snapshot, Verb::Backup, Verb::Restore] {
+    for verb in VERBS {
         sweep.fight(verb);
     }
     sweep.close();

@@ -25,7 +25,7 @@ points were tried, how many did not hold, and the time. Exit status 0 only if ev
 kept in the build's folder, under torture.
 
   --list         the parts
-  --points N     as many points of each replayed workload, spread evenly, rather than all
+  --points N     no more than N points of each kind, rather than all: to see that every part starts and ends
   --seed N       another beginning for what goes by seeds";
 
 /// The hidden word that makes this program run tests in guests and nothing else.
@@ -93,8 +93,11 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
     }
     let options = parse(words)?;
     if options.list {
-        for Part { name, about, .. } in PARTS {
-            println!("{name:<14}{about}");
+        for Part {
+            name, about, unit, ..
+        } in PARTS
+        {
+            println!("{name:<14}{unit:<11}{about}");
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -113,6 +116,7 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
 /// What came of a part.
 struct Row {
     name: &'static str,
+    unit: &'static str,
     points: u64,
     tally: Tally,
     took: Duration,
@@ -138,7 +142,8 @@ fn run(part: &Part, options: &Options, env: &Environment) -> anyhow::Result<Row>
         .env("CONVOY_TORTURE", "1")
         .envs(part.env.iter().copied());
     let number = |number: u64| number.to_string();
-    command.envs(options.points.map(|n| ("CONVOY_POINTS", number(n))));
+    let few = options.points.filter(|_| !part.few.is_empty());
+    command.envs(few.map(|n| (part.few, number(n))));
     // Where seeds are many, one is the first.
     let seed = match part.work {
         Work::Guests(_) => "CONVOY_SEED",
@@ -149,6 +154,7 @@ fn run(part: &Part, options: &Options, env: &Environment) -> anyhow::Result<Row>
     let took = start.elapsed();
     Ok(Row {
         name: part.name,
+        unit: part.unit,
         points,
         tally,
         took,
@@ -197,27 +203,34 @@ fn listen(mut command: Command, log: &PathBuf, name: &str) -> anyhow::Result<(u6
 
 /// The number in a line such as `373 points`: what a long version prints of itself.
 fn counted(line: &str) -> Option<u64> {
+    let line = line.trim_start().trim_start_matches("MEASURED ");
     let mut words = line.split_whitespace();
     let number = words.next()?.parse().ok();
     let what = words.next()?.trim_end_matches([',', ':', ';']);
-    matches!(what, "points" | "seeds" | "histories").then_some(number)?
+    let counts = ["points", "seeds", "histories", "flips", "snapshots"];
+    counts.contains(&what).then_some(number)?
 }
 
+/// The table, as a document takes it.
 fn close(rows: &[Row]) -> ExitCode {
-    println!(
-        "\n{:<14}{:>9}{:>12}{:>10}",
-        "part", "points", "violations", "seconds"
-    );
-    let mut failed = 0;
+    println!("\n| part | points | tests | violations | minutes |");
+    println!("|---|---:|---:|---:|---:|");
+    let (mut failed, mut took) = (0, Duration::ZERO);
     for row in rows {
-        let (name, points) = (row.name, row.points);
-        let violations = row.tally.failed;
-        println!(
-            "{name:<14}{points:>9}{violations:>12}{:>10.0}",
-            row.took.as_secs_f64()
-        );
+        let points = match row.points {
+            0 => String::new(),
+            points => format!("{points} {}", row.unit),
+        };
+        let (name, passed, violations) = (row.name, row.tally.passed, row.tally.failed);
+        let minutes = row.took.as_secs_f64() / 60.0;
+        println!("| {name} | {points} | {passed} | {violations} | {minutes:.1} |");
         failed += violations;
+        took += row.took;
     }
+    println!(
+        "{failed} violations in {:.0} minutes",
+        took.as_secs_f64() / 60.0
+    );
     for failure in rows.iter().flat_map(|row| &row.tally.failures) {
         println!("FAILED {failure}");
     }
@@ -246,6 +259,8 @@ mod tests {
     fn what_a_part_counts_is_read() {
         assert_eq!(counted("373 points"), Some(373));
         assert_eq!(counted("100000 seeds, 3 s\r"), Some(100_000));
+        assert_eq!(counted("MEASURED 1000 histories: Tally"), Some(1000));
+        assert_eq!(counted("500 snapshots in 9 s: of the first"), Some(500));
         assert_eq!(counted("backups: 3 of 9 points, 1 s"), None);
         assert_eq!(counted("many points"), None);
         assert_eq!(counted(""), None);

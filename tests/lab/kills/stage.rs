@@ -25,6 +25,9 @@ pub(crate) struct Stage {
     pub(crate) control: KernelControl,
     engine: Option<Engine>,
     url: OnceLock<String>,
+    config: OnceLock<Config>,
+    /// What the verb is about, where that has to be looked for first.
+    pub(crate) doomed: Option<String>,
 }
 
 impl Stage {
@@ -35,11 +38,18 @@ impl Stage {
             control: KernelControl::open().unwrap(),
             engine: None,
             url: OnceLock::new(),
+            config: OnceLock::new(),
+            doomed: None,
         }
     }
 
-    /// What the engine is opened with; loop devices over files, attached where they are not.
-    pub(crate) fn config(&self) -> Config {
+    /// What the engine is opened with; loop devices over files, attached where they are not. Attached once: an
+    /// opening must not come by there while system calls fail.
+    fn config(&self) -> &Config {
+        self.config.get_or_init(|| self.attached())
+    }
+
+    fn attached(&self) -> Config {
         let file = |of: &str| attach(&self.world.path(of));
         let options = [
             ("dm.datadev", file("data")),
@@ -67,9 +77,13 @@ impl Stage {
     }
 
     pub(crate) fn seams(&self) -> Seams {
-        let mut seams = Seams::kernel().unwrap();
+        self.try_seams().unwrap()
+    }
+
+    fn try_seams(&self) -> Result<Seams, convoy_engine::Error> {
+        let mut seams = Seams::kernel()?;
         seams.failpoints = Some(Arc::clone(&self.hook) as _);
-        seams
+        Ok(seams)
     }
 
     /// Opens the engine, which must work when nothing stands in its way.
@@ -83,7 +97,7 @@ impl Stage {
 
     pub(crate) fn try_open(&mut self) -> Result<(), convoy_engine::Error> {
         if self.engine.is_none() {
-            self.engine = Some(Engine::open_with(&self.config(), self.seams())?);
+            self.engine = Some(Engine::open_with(self.config(), self.try_seams()?)?);
         }
         Ok(())
     }

@@ -91,7 +91,8 @@ impl Sweep {
             let ends: Vec<End> = ends.filter(|end| self.asked.end(*end)).collect();
             if self.torture {
                 for end in ends {
-                    let met = (1..=most).take_while(|nth| self.end(&point(end, *nth)));
+                    let wanted = (1..=most).take(crate::points::most_points());
+                    let met = wanted.take_while(|nth| self.end(&point(end, *nth)));
                     let met = met.count();
                     println!("{}: {} {end}: {met} of {most}", verb.word(), call.name);
                 }
@@ -218,7 +219,7 @@ impl Sweep {
             let (finished, undone, died) = (row.finished, row.undone, row.died);
             let end = end.to_string();
             println!(
-                "{verb:<10}{call:<12}{end:<24}{finished:>5} finished{undone:>5} undone{died:>5} died"
+                "{verb:<16}{call:<12}{end:<24}{finished:>5} finished{undone:>5} undone{died:>5} died"
             );
         }
         println!("{} points", self.points());
