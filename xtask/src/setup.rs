@@ -3,6 +3,7 @@
 //! As root, Debian's packages are installed; else (or with `CONVOY_SETUP=unpack`) they are unpacked
 //! under the build's folder, and cargo's child processes get the variables that make them found.
 
+pub(crate) mod servers;
 mod thin_tools;
 
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
 }
 
 /// Variables for cargo and what it starts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Environment(BTreeMap<&'static str, OsString>);
 
 impl Environment {

@@ -3,6 +3,7 @@
 mod cuts;
 pub(crate) mod guests;
 mod loop_disks;
+mod servers;
 mod steps;
 pub(crate) mod tally;
 
@@ -65,6 +66,9 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
         steps::host_tests(&env, options.filter.as_deref())
     });
     if !options.quick {
+        report.step("tests on servers", || {
+            servers::run(&env, options.filter.as_deref())
+        });
         report.step("tests in the lab", || {
             guests::run(&env, options.filter.as_deref(), options.host)
         });
@@ -116,7 +120,14 @@ impl Report {
         for failure in &total.failures {
             println!("FAILED {failure}");
         }
-        println!("{} passed, {} failed", total.passed, total.failed);
+        for skipped in &total.skipped {
+            println!("SKIPPED {skipped}");
+        }
+        let skipped = match total.skipped.len() {
+            0 => String::new(),
+            some => format!(", {some} skipped"),
+        };
+        println!("{} passed, {} failed{skipped}", total.passed, total.failed);
         ExitCode::from(u8::from(total.failed > 0))
     }
 }

@@ -12,19 +12,20 @@ mod options;
 mod s3;
 mod verdict;
 
-pub use options::{Addressing, Encryption, Keys, S3Options};
+pub use options::{Addressing, Encryption, Keys, Limits, S3Options};
 pub use s3::endpoint;
 
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
-use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, ObjectStoreExt, PutOptions, PutPayload,
+    Attribute, AttributeValue, Attributes, GetOptions, GetRange, ObjectStoreExt, PutOptions,
+    PutPayload,
 };
 use tokio::runtime::Runtime;
 
@@ -39,10 +40,8 @@ use exchange::{Answer, exchange};
 
 /// The most objects that S3 lists at once.
 const PAGE: usize = 1000;
-/// How long an answer may take to begin, and a request without a body to end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Slower than this, in bytes a second, is as bad as not at all.
-const SLOWEST: u64 = 32 << 10;
+/// Bodies are sent in pieces of so many bytes, so that it is seen whether they go.
+const PIECE: usize = 256 << 10;
 
 /// What of `object_store` we use of one service.
 trait Service: object_store::ObjectStore + PaginatedListStore {}
@@ -58,6 +57,7 @@ pub struct CloudStore {
     /// As people type it, without secrets.
     location: String,
     attributes: Attributes,
+    limits: Limits,
     meter: Meter,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
@@ -69,15 +69,17 @@ impl CloudStore {
         runtime: Runtime,
         location: String,
         prefix: &str,
-        storage_class: Option<String>,
+        options: &S3Options,
     ) -> Self {
-        let class = storage_class.map(|class| (Attribute::StorageClass, class));
+        let class = options.storage_class.clone();
+        let class = class.map(|class| (Attribute::StorageClass, AttributeValue::from(class)));
         Self {
             service,
             prefix: format!("{prefix}{}/", Folder::Repository.name()),
             folder: Folder::Repository,
             location,
             attributes: class.into_iter().collect(),
+            limits: options.limits,
             meter: Meter::default(),
             runtime: Some(runtime),
         }
@@ -113,7 +115,7 @@ impl CloudStore {
     ) -> Result<T, Error> {
         self.meter.request(verb);
         let runtime = self.runtime.as_ref().expect("it is taken by drop alone");
-        let (result, answer) = runtime.block_on(exchange(patience(size), request));
+        let (result, answer) = runtime.block_on(exchange(self.limits, size, request));
         result.map_err(|error| self.refused(verb, object, error.as_ref(), &answer))
     }
 
@@ -139,7 +141,11 @@ impl CloudStore {
             return Err(invalid.because(too_large(bytes.len() as u64, MAX_OBJECT)));
         }
         let path = self.path(verb, key)?;
-        let payload = PutPayload::from_bytes(bytes.to_vec().into());
+        let whole = Bytes::copy_from_slice(bytes);
+        let pieces = (0..bytes.len()).step_by(PIECE);
+        let payload: PutPayload = pieces
+            .map(|begin| whole.slice(begin..bytes.len().min(begin + PIECE)))
+            .collect();
         let options = PutOptions {
             mode: match mode {
                 PutMode::Create => object_store::PutMode::Create,
@@ -190,6 +196,8 @@ impl CloudStore {
             }
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
             let mut stream = got.into_stream();
+            // What is expected was the most that may come; now its size is known.
+            exchange::expect(size);
             while let Some(part) = stream.next().await {
                 bytes.extend_from_slice(&part?);
                 if bytes.len() as u64 > size {
@@ -240,11 +248,6 @@ impl CloudStore {
         entries.sort_by(|one, other| one.key.cmp(&other.key));
         Ok((entries, page.page_token))
     }
-}
-
-/// How long a request may take that carries so many bytes.
-fn patience(size: u64) -> Duration {
-    PATIENCE + Duration::from_secs(size / SLOWEST)
 }
 
 impl ObjectStore for CloudStore {
@@ -331,6 +334,10 @@ impl ObjectStore for CloudStore {
 
     fn counters(&self) -> Counters {
         self.meter.counters()
+    }
+
+    fn listing_is_dear(&self) -> bool {
+        true
     }
 }
 

@@ -304,6 +304,10 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
     fn counters(&self) -> Counters {
         self.inner.counters()
     }
+
+    fn listing_is_dear(&self) -> bool {
+        self.inner.listing_is_dear()
+    }
 }
 
 #[cfg(test)]

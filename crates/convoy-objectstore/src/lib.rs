@@ -32,7 +32,7 @@ mod store;
 mod vfs;
 
 pub use backup_url::{BackupUrl, InvalidBackupUrl};
-pub use cloud::{Addressing, CloudStore, Encryption, Keys, S3Options, endpoint};
+pub use cloud::{Addressing, CloudStore, Encryption, Keys, Limits, S3Options, endpoint};
 pub use counters::Counters;
 pub use error::{Error, ErrorKind};
 pub use fault::{Fault, FaultStore, Operation, Rule};

@@ -18,6 +18,7 @@ const DESTINATION: &str = "memory";
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<Key, Object>>,
     meter: Meter,
+    dear: bool,
 }
 
 struct Object {
@@ -29,6 +30,14 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that says that listings are dear.
+    pub fn with_dear_listings() -> Self {
+        Self {
+            dear: true,
+            ..Self::default()
+        }
     }
 
     /// What a power cut leaves: each object put since the last `sync` by `put_deferred` is kept, cut
@@ -194,6 +203,10 @@ impl ObjectStore for MemoryStore {
 
     fn counters(&self) -> Counters {
         self.meter.counters()
+    }
+
+    fn listing_is_dear(&self) -> bool {
+        self.dear
     }
 }
 

@@ -172,6 +172,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Requests and bytes so far.
     fn counters(&self) -> Counters;
+
+    /// Whether listings are dear here, or slow: who can do without one does.
+    fn listing_is_dear(&self) -> bool {
+        false
+    }
 }
 
 /// Why an object is not read.
@@ -218,6 +223,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Arc<S> {
 
     fn counters(&self) -> Counters {
         (**self).counters()
+    }
+
+    fn listing_is_dear(&self) -> bool {
+        (**self).listing_is_dear()
     }
 }
 

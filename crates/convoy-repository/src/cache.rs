@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Bytes of the list of distrusted packs that are read: room for 50 000.
@@ -131,6 +132,20 @@ impl Cache {
             std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
         if let Err(error) = written {
             tracing::debug!(%error, "cannot copy an index segment to the local cache");
+        }
+    }
+
+    /// Whether packs were looked for within this time, as far as this host's clock can tell.
+    pub(crate) fn looked_within(&self, time: Duration) -> bool {
+        let noted = std::fs::metadata(self.folder.join("looked")).and_then(|note| note.modified());
+        // A clock that was set back makes another look: dearer, never wrong.
+        noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|ago| ago < time))
+    }
+
+    /// Notes that packs were looked for now.
+    pub(crate) fn note_look(&self) {
+        if let Err(error) = std::fs::write(self.folder.join("looked"), "") {
+            tracing::debug!(%error, "cannot note that packs were looked for");
         }
     }
 

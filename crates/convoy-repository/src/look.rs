@@ -2,7 +2,8 @@
 //!
 //! An incremental backup takes over most of its base's tree unread, so it would go on for ever over packs
 //! that somebody's cleaning has removed. One page of a listing tells of a thousand of them. A listing
-//! proves nothing by itself (format §10): what it lacks is asked for by name.
+//! proves nothing by itself (format §10): what it lacks is asked for by name. Where listings are dear, a host lists
+//! once a day; at other times it asks for one pack by name, and lists when that is gone.
 
 use crate::error::Error;
 use crate::patience::{patiently, window};
@@ -10,11 +11,14 @@ use crate::repository::{Inner, Repository, random};
 use crate::segment::PackEntry;
 use convoy_objectstore::Key;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Packs looked for at a time: one page of a listing, everywhere.
 const PAGE: usize = 1000;
 /// If so many that a listing lacked are all there, it is the listing that is wrong.
 const DOUBTS: usize = 16;
+/// How long one host's listing is good for, where listings are dear.
+const GOOD_FOR: Duration = Duration::from_hours(24);
 
 impl Repository {
     /// Asks the store by one listing whether packs that the index names are there at their full length,
@@ -22,11 +26,15 @@ impl Repository {
     ///
     /// All of up to 1000 packs; of more, 1000 neighbours from a random place on, so that every pack has
     /// its turn in time. One request, and one or two for each pack that the listing lacks. A store that does not
-    /// list tells nothing, and that is no error.
+    /// list tells nothing, and that is no error. Where listings are dear and this host has listed within a day, one
+    /// pack is asked for by name instead.
     pub fn look_for_packs(&self) -> Result<usize, Error> {
         let inner = &self.inner;
         inner.follow_index()?;
         let packs = inner.packs();
+        if inner.has_looked() && inner.finds_one(self, &packs)? {
+            return Ok(0);
+        }
         let first = first_of(packs.len())?;
         let (Some((_, begin)), after) = (
             packs.iter().nth(first),
@@ -76,6 +84,9 @@ impl Repository {
                 lost += 1;
             }
         }
+        if let Some(cache) = &inner.cache {
+            cache.note_look();
+        }
         Ok(lost)
     }
 }
@@ -100,6 +111,28 @@ impl Inner {
             let packs = index.packs().filter(wanted);
             packs.map(|pack| (pack.name.pack_key(), *pack)).collect()
         })
+    }
+
+    /// Whether a listing would cost more than it tells, so soon after another.
+    fn has_looked(&self) -> bool {
+        let noted = || {
+            let cache = self.cache.as_ref();
+            cache.is_some_and(|cache| cache.looked_within(GOOD_FOR))
+        };
+        self.store.listing_is_dear() && noted()
+    }
+
+    /// Asks for one of them, whichever.
+    fn finds_one(
+        &self,
+        repository: &Repository,
+        packs: &BTreeMap<Key, PackEntry>,
+    ) -> Result<bool, Error> {
+        let chosen = usize::from_le_bytes(random()?) % packs.len().max(1);
+        match packs.values().nth(chosen) {
+            Some(pack) => self.is_whole_patiently(repository, pack),
+            None => Ok(true),
+        }
     }
 
     /// A store may say for a while that an object is not there.

@@ -112,7 +112,12 @@ fn client_is_small(env: &Environment) -> anyhow::Result<()> {
 pub(crate) fn host_tests(env: &Environment, filter: Option<&str>) -> anyhow::Result<Tally> {
     let mut words = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     words.extend(filter);
-    let mut command = cargo_command(env, &words);
+    counted(env, &words)
+}
+
+/// Runs a `cargo test`, shows what it says and counts.
+pub(crate) fn counted(env: &Environment, words: &[&str]) -> anyhow::Result<Tally> {
+    let mut command = cargo_command(env, words);
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

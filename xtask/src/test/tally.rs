@@ -6,6 +6,8 @@ pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) failures: Vec<String>,
+    /// What could not be run here, and why: neither passed nor failed.
+    pub(crate) skipped: Vec<String>,
 }
 
 impl Tally {
@@ -31,6 +33,12 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.failures.extend(other.failures);
+        self.skipped.extend(other.skipped);
+    }
+
+    /// Notes what cannot be run here.
+    pub(crate) fn skip(&mut self, what: String) {
+        self.skipped.push(what);
     }
 
     /// Counts one failure more.

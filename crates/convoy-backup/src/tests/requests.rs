@@ -44,10 +44,21 @@ fn blocks(step: usize) -> ChangeList {
 /// One per cent of 2 GiB, all over it, so that every leaf of the tree changes.
 #[test]
 fn an_incremental_backup_takes_twelve() {
-    let store = Volatile::new();
+    incremental(&Volatile::new(), (Verb::List, "packs"));
+}
+
+/// A bucket asks a price for listings: one pack is asked for by name.
+#[test]
+fn an_incremental_backup_lists_nothing_where_listings_are_dear() {
+    incremental(&Volatile::with_dear_listings(), (Verb::Size, "packs"));
+}
+
+/// `look` is how the packs of earlier backups are looked for.
+#[track_caller]
+fn incremental(store: &Arc<Volatile>, look: (Verb, &str)) {
     let cache = tempfile::tempdir().unwrap();
     let block = block_size(2048);
-    make(&store, Bytes::kib(256)).unwrap();
+    make(store, Bytes::kib(256)).unwrap();
     let open = || {
         let options = OpenOptions {
             cache_dir: Some(cache.path().to_owned()),
@@ -73,6 +84,8 @@ fn an_incremental_backup_takes_twelve() {
         .unwrap()
     };
     let first = back_up(&open(), 1, &blocks(16), None).backup;
+    // The day's look, if there is one.
+    let first = back_up(&open(), 1, &blocks(512), Some(&first)).backup;
     let before = store.faults.operations();
     let summary = back_up(&open(), 2, &blocks(100), Some(&first));
     assert_eq!(summary.read_bytes, Bytes(22 * MIB));
@@ -93,7 +106,7 @@ fn an_incremental_backup_takes_twelve() {
         (Verb::Get, "log"),
         (Verb::Get, "log"),
         // Are the packs of earlier backups still there?
-        (Verb::List, "packs"),
+        look,
         // The base's tree, all nodes at once.
         (Verb::GetRange, "packs"),
         // Chunks, nodes, where they are; nothing is sent for the sync of most stores.

@@ -116,6 +116,14 @@ impl Volatile {
         })
     }
 
+    /// The same, where listings are dear.
+    pub(crate) fn with_dear_listings() -> Arc<Self> {
+        Arc::new(Self {
+            faults: FaultStore::new(MemoryStore::with_dear_listings()),
+            unsynced: Mutex::default(),
+        })
+    }
+
     /// The power goes and comes back: faults are over, deferred objects are gone.
     pub(crate) fn power_cut(&self) {
         self.faults.revive();
@@ -167,6 +175,9 @@ impl ObjectStore for Volatile {
     }
     fn counters(&self) -> Counters {
         self.faults.counters()
+    }
+    fn listing_is_dear(&self) -> bool {
+        self.faults.listing_is_dear()
     }
 }
 

@@ -75,4 +75,8 @@ impl ObjectStore for SteppedStore {
     fn counters(&self) -> Counters {
         self.store.counters()
     }
+
+    fn listing_is_dear(&self) -> bool {
+        self.store.listing_is_dear()
+    }
 }

@@ -9,8 +9,6 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::options::S3Options;
 
-/// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long what we sent may stay without acknowledgement.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
@@ -42,7 +40,7 @@ pub(super) fn clients(options: &S3Options) -> Result<Clients, Unusable> {
         reqwest::Client::builder()
             .user_agent(concat!("convoy/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
+            .connect_timeout(options.limits.connect)
             .tcp_user_timeout(UNACKNOWLEDGED)
             .tls_backend_preconfigured(tls.clone())
             .http1_only()

@@ -2,9 +2,14 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::options::Limits;
 
 use async_trait::async_trait;
+use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
@@ -39,32 +44,105 @@ pub(super) struct Answer {
 
 tokio::task_local! {
     /// Of the request that this task is making.
-    static ANSWER: RefCell<Answer>;
+    static REQUEST: Request;
 }
 
-/// Makes one request within its time, and says what was seen of it. No error means: not in time.
+/// A request under way.
+#[derive(Debug)]
+struct Request {
+    answer: RefCell<Answer>,
+    /// Shared with whoever moves its bytes.
+    course: Arc<Course>,
+}
+
+/// When something last moved, and by when all must be over.
+#[derive(Debug)]
+struct Course {
+    begun: Instant,
+    limits: Limits,
+    /// Milliseconds after `begun`.
+    moved: AtomicU64,
+    /// Milliseconds after `begun`.
+    end: AtomicU64,
+}
+
+impl Course {
+    fn new(limits: Limits, size: u64) -> Self {
+        let course = Self {
+            begun: Instant::now(),
+            limits,
+            moved: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+        };
+        course.expect(size);
+        course
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.begun.elapsed())
+    }
+
+    fn moves(&self) {
+        self.moved.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn expect(&self, size: u64) {
+        let end = self
+            .now()
+            .saturating_add(millis(self.limits.patience(size)));
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has moved for too long, or all took too long.
+    async fn over(&self) {
+        loop {
+            let silent = self.moved.load(Ordering::Relaxed) + millis(self.limits.silence);
+            let until = silent.min(self.end.load(Ordering::Relaxed));
+            match until.checked_sub(self.now()) {
+                None | Some(0) => return,
+                Some(left) => tokio::time::sleep(Duration::from_millis(left)).await,
+            }
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Makes one request of so many bytes within its time, and says what was seen of it. No error means: not in time.
 pub(super) async fn exchange<T>(
-    patience: Duration,
+    limits: Limits,
+    size: u64,
     request: impl Future<Output = Result<T, object_store::Error>>,
 ) -> (Result<T, Option<object_store::Error>>, Answer) {
-    ANSWER
-        .scope(RefCell::default(), async {
-            let result = tokio::time::timeout(patience, request).await;
-            let mut answer = ANSWER.with(RefCell::take);
-            let result = if let Ok(result) = result {
-                result.map_err(Some)
-            } else {
-                answer.late = true;
-                Err(None)
+    let course = Arc::new(Course::new(limits, size));
+    let state = Request {
+        answer: RefCell::default(),
+        course: Arc::clone(&course),
+    };
+    REQUEST
+        .scope(state, async {
+            let result = tokio::select! {
+                result = request => result.map_err(Some),
+                () = course.over() => {
+                    note(|answer| answer.late = true);
+                    Err(None)
+                }
             };
-            (result, answer)
+            (result, REQUEST.with(|request| request.answer.take()))
         })
         .await
 }
 
+/// From here on so many bytes are to come.
+pub(super) fn expect(size: u64) {
+    REQUEST.with(|request| request.course.expect(size));
+}
+
 /// Whether the request in hand was refused because there is such an object.
 pub(super) fn already_exists() -> bool {
-    ANSWER.with(|answer| matches!(answer.borrow().status, Some(304 | 412)))
+    REQUEST.with(|request| matches!(request.answer.borrow().status, Some(304 | 412)))
 }
 
 /// Sends requests and notes what comes of them.
@@ -81,9 +159,11 @@ impl HttpConnector for Exchange {
 impl HttpService for Exchange {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         note(|answer| answer.sent = true);
-        let response = self.0.call(request).await.inspect_err(|error| {
+        let course = course();
+        let response = self.send(request, &course).await.inspect_err(|error| {
             note(|answer| answer.broken = Some(error.kind()));
         })?;
+        course.moves();
         let status = response.status();
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let (region, date) = (header("x-amz-bucket-region"), header("date"));
@@ -92,7 +172,12 @@ impl HttpService for Exchange {
             (answer.region, answer.date) = (region, date);
         });
         if status.is_success() {
-            return Ok(response);
+            let (parts, body) = response.into_parts();
+            let body = body.map_frame(move |frame| {
+                course.moves();
+                frame
+            });
+            return Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)));
         }
         // What a server says of an error may repeat the request's headers, tokens among them: two elements of
         // it are taken and the rest goes no further.
@@ -106,9 +191,51 @@ impl HttpService for Exchange {
     }
 }
 
+impl Exchange {
+    /// As the library itself would, and it is seen how the body goes.
+    async fn send(
+        &self,
+        request: HttpRequest,
+        course: &Arc<Course>,
+    ) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let url = parts.uri.to_string();
+        let course = Arc::clone(course);
+        let body = body.map_frame(move |frame| {
+            course.moves();
+            frame
+        });
+        let request = self.0.request(parts.method, url).headers(parts.headers);
+        let request = request.body(reqwest::Body::wrap(body));
+        let response = request.send().await.map_err(told)?;
+        let response: http::Response<reqwest::Body> = response.into();
+        let (parts, body) = response.into_parts();
+        let body = HttpResponseBody::new(body.map_err(told));
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+/// What broke, in the library's words: it tells a connection that was not made from one that broke.
+fn told(error: reqwest::Error) -> HttpError {
+    let kind = if error.is_timeout() {
+        HttpErrorKind::Timeout
+    } else if error.is_connect() {
+        HttpErrorKind::Connect
+    } else if error.is_decode() || error.is_body() {
+        HttpErrorKind::Interrupted
+    } else {
+        HttpErrorKind::Unknown
+    };
+    HttpError::new(kind, error.without_url())
+}
+
+fn course() -> Arc<Course> {
+    REQUEST.with(|request| Arc::clone(&request.course))
+}
+
 /// Nothing is noted of requests that are no exchange of ours: those for credentials.
 fn note(write: impl FnOnce(&mut Answer)) {
-    let noted = ANSWER.try_with(|answer| write(&mut answer.borrow_mut()));
+    let noted = REQUEST.try_with(|request| write(&mut request.answer.borrow_mut()));
     noted.unwrap_or_default();
 }
 

@@ -1,6 +1,7 @@
 //! How to reach a bucket, and who we are there.
 
 use std::fmt;
+use std::time::Duration;
 
 /// How to reach a bucket and who we are there. The default is Amazon's S3, and what its own tools would use.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -25,6 +26,37 @@ pub struct S3Options {
     pub keys: Option<Keys>,
     /// The profile of `~/.aws` to use, where no keys are given.
     pub profile: Option<String>,
+    /// How long a request may take.
+    pub limits: Limits,
+}
+
+/// How long a request may take; whatever the other side does, it ends. Who calls repeats what is worth it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Making a connection. By default 10 s.
+    pub connect: Duration,
+    /// Neither a byte sent nor one received. By default 30 s.
+    pub silence: Duration,
+    /// Bytes a second: an object that comes or goes more slowly is given up, `silence` allowed besides. By default
+    /// 32 KiB.
+    pub slowest: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            slowest: 32 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a request may take that carries so many bytes.
+    pub(super) fn patience(&self, size: u64) -> Duration {
+        self.silence + Duration::from_secs(size / self.slowest.max(1))
+    }
 }
 
 /// How a bucket is named to the server.

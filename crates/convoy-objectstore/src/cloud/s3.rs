@@ -94,8 +94,13 @@ impl CloudStore {
         let Location::S3 { prefix, .. } = &location else {
             unreachable!("normalised, it is still S3")
         };
-        let class = options.storage_class.clone();
-        Ok(Self::new(Box::new(service), runtime, shown, prefix, class))
+        Ok(Self::new(
+            Box::new(service),
+            runtime,
+            shown,
+            prefix,
+            options,
+        ))
     }
 }
 
