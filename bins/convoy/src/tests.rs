@@ -279,6 +279,8 @@ fn layouts_are_for_tables() {
         "backup list d --columns url -o json",
         "trash list --columns name -o json",
         "trash list --sort left -o json",
+        "job list --columns job -o json",
+        "job list --sort since -o json",
     ] {
         refused(line, Kind::Invalid, "are for tables");
     }
@@ -291,6 +293,18 @@ fn layouts_are_for_tables() {
     );
     usage("list --driver --columns name");
     same(&["list --sort -size", "list --sort=-size"]);
+}
+
+#[test]
+fn overwriting_is_confirmed_and_a_restore_is_detached_with_a_backup_only() {
+    refused(
+        "backup restore vfs:///b?backup=b&volume=v --to v",
+        Kind::Invalid,
+        "would be overwritten",
+    );
+    usage("backup restore vfs:///b?backup=b&volume=v --yes");
+    usage("create v --detach");
+    refused("pool grow --data none", Kind::Invalid, "--size");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::plugin::{Plugin, Settings, VERBS};
 use crate::reply::Refusal;
 use convoy_engine::Engine;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
@@ -179,13 +179,18 @@ async fn read(request: Request<Incoming>, limits: Limits) -> Result<Bytes, Refus
     if request.method() != Method::POST {
         return Err(Refusal::unknown("every call is a POST".to_owned()));
     }
+    let too_long = || {
+        let longest = limits.longest;
+        Refusal::too_long(format!("the request's body is longer than {longest} bytes"))
+    };
+    // One that says so itself is not read first.
+    if request.body().size_hint().lower() > limits.longest as u64 {
+        return Err(too_long());
+    }
     let body = Limited::new(request.into_body(), limits.longest).collect();
     match tokio::time::timeout(limits.body, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_long(format!(
-            "the request's body is longer than {} bytes",
-            limits.longest
-        ))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => Err(Refusal::new(format!("the request's body was cut off: {error}"))),
         Err(_) => Err(Refusal::new("the request's body took too long")),
     }

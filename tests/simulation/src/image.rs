@@ -13,7 +13,7 @@ const CLOCK: u32 = 0xff_fff0;
 const FANOUT: usize = 3;
 
 /// Writes out what is held, and what is live beside it.
-pub(crate) fn image(content: &Content, data_blocks: u64, block_size: DataBlockSize) -> Image {
+pub fn image(content: &Content, data_blocks: u64, block_size: DataBlockSize) -> Image {
     let mut writer = Writer {
         model: PoolModel::new(data_blocks, FANOUT),
         time: 0,

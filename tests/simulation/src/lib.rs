@@ -23,6 +23,7 @@ mod story;
 mod verbs;
 mod world;
 
+pub use image::image;
 pub use planted::Planted;
 
 use std::collections::BTreeMap;

@@ -34,6 +34,10 @@ const TOOLS: &[&str] = &[
     "zstd",
 ];
 
+/// The module of container engines, and what its guest has besides.
+const ENGINES: &str = "engines";
+const ENGINE_TOOLS: &[&str] = &["busybox-static", "crun", "docker.io", "podman", "netavark"];
+
 /// One test after the other, those named and no others; a guest's serial line looks like a terminal.
 const LIBTEST: &[&str] = &["--test-threads=1", "--color=never", "--exact"];
 /// Modules that take long for the tests they count.
@@ -60,10 +64,16 @@ pub(crate) fn run(env: &Environment, filter: Option<&str>, host: bool) -> anyhow
     } else {
         debs::closure(&places::lab_cache()?, TOOLS)?
     };
+    let engines = if groups.contains_key(ENGINES) {
+        debs::closure(&places::lab_cache()?, &[TOOLS, ENGINE_TOOLS].concat())?
+    } else {
+        None
+    };
     let guest = Guest {
         env,
         binary: &binary,
         layer: layer.as_deref(),
+        engines: engines.as_deref(),
     };
     let mut total = Tally::default();
     for tally in side_by_side(AT_ONCE, longest_first(groups), |(module, tests)| {
@@ -205,6 +215,8 @@ pub(crate) struct Guest<'a> {
     env: &'a Environment,
     binary: &'a Path,
     layer: Option<&'a Path>,
+    /// The same with container engines, where they are tested.
+    engines: Option<&'a Path>,
 }
 
 impl Guest<'_> {
@@ -214,7 +226,11 @@ impl Guest<'_> {
         for _ in DISKS {
             command.args(["--disk", &format!(":{DISK_SIZE}")]);
         }
-        self.run_tests(&mut command, tests);
+        let with_engines = Guest {
+            layer: self.engines.filter(|_| module == ENGINES).or(self.layer),
+            ..*self
+        };
+        with_engines.run_tests(&mut command, tests);
         collect(command, module, tests)
     }
 
