@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_plugins_settings_are_by_flag_then_file() {
-        let file = "docker_socket = \"/srv/c.sock\"\ndocker_on_remove = \"delete\"\ntrash_grace = \"7d\"";
+        let file =
+            "docker_socket = \"/srv/c.sock\"\ndocker_on_remove = \"delete\"\ntrash_grace = \"7d\"";
         let from_file = docker(&Args::default(), file).unwrap();
         assert_eq!(from_file.socket, Some(PathBuf::from("/srv/c.sock")));
         assert!(from_file.required);

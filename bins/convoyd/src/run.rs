@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Runs a daemon in this process until SIGTERM or SIGINT; a second one ends the process at once, which is
 /// as safe as any kill. Volumes stay mounted and the pool active.

@@ -40,7 +40,11 @@ impl Call {
             "Capabilities" => return Ok(Self::Capabilities),
             "List" => return Ok(Self::List),
             "Create" | "Get" | "Path" | "Remove" | "Mount" | "Unmount" => (),
-            _ => return Err(Refusal::unknown(format!("there is no {path} in this plugin"))),
+            _ => {
+                return Err(Refusal::unknown(format!(
+                    "there is no {path} in this plugin"
+                )));
+            }
         }
         let fields = object(body)?;
         let name = text(&fields, "Name")?.filter(|name| !name.is_empty());
@@ -69,7 +73,9 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(Refusal::new("the request's body is no JSON object")),
-        Err(error) => Err(Refusal::new(format!("the request's body is no JSON: {error}"))),
+        Err(error) => Err(Refusal::new(format!(
+            "the request's body is no JSON: {error}"
+        ))),
     }
 }
 
@@ -144,7 +150,11 @@ mod tests {
         check(path, r#"{"Name":"v","Opts":{}}"#, &create(&[]));
         let body = r#"{"name":"v","OPTS":{"size":"10G"},"Later":[1]}"#;
         check(path, body, &create(&[("size", "10G")]));
-        refuse(path, r#"{"Name":"v","Opts":{"size":10}}"#, "\"size\" is not a text");
+        refuse(
+            path,
+            r#"{"Name":"v","Opts":{"size":10}}"#,
+            "\"size\" is not a text",
+        );
         refuse(path, r#"{"Name":"v","Opts":[]}"#, "not a map");
     }
 

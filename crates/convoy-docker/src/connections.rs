@@ -121,7 +121,11 @@ fn is_admitted(stream: &UnixStream) -> bool {
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == 0 || own.is_ok_and(|own| own == peer.uid()) => true,
         Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), pid = peer.pid(), "refused: the plugin's socket is for container engines");
+            tracing::warn!(
+                uid = peer.uid(),
+                pid = peer.pid(),
+                "refused: the plugin's socket is for container engines"
+            );
             false
         }
         Err(error) => {
@@ -191,7 +195,9 @@ async fn read(request: Request<Incoming>, limits: Limits) -> Result<Bytes, Refus
     match tokio::time::timeout(limits.body, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(Refusal::new(format!("the request's body was cut off: {error}"))),
+        Ok(Err(error)) => Err(Refusal::new(format!(
+            "the request's body was cut off: {error}"
+        ))),
         Err(_) => Err(Refusal::new("the request's body took too long")),
     }
 }

@@ -14,6 +14,3 @@ mod status;
 
 pub use connections::{Limits, serve};
 pub use plugin::Settings;
-
-#[cfg(test)]
-mod tests;

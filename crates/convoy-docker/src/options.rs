@@ -35,10 +35,7 @@ pub(crate) struct Wish {
 }
 
 /// Reads the options of a new volume.
-pub(crate) fn read(
-    name: &VolumeName,
-    options: &BTreeMap<String, String>,
-) -> Result<Wish, Refusal> {
+pub(crate) fn read(name: &VolumeName, options: &BTreeMap<String, String>) -> Result<Wish, Refusal> {
     let mut wish = Wish::default();
     let volume = &mut wish.volume;
     volume.name = Some(name.clone());
@@ -63,9 +60,10 @@ pub(crate) fn read(
             "uid" => volume.owner.get_or_insert_default().uid = number()?,
             "gid" => volume.owner.get_or_insert_default().gid = number()?,
             "mode" => volume.mode = Some(value.parse::<Mode>().map_err(|error| bad(&error))?),
-            "on-remove" => wish.on_remove = Some(on_remove(value).ok_or_else(|| {
-                bad(&"it is trash, delete or keep")
-            })?),
+            "on-remove" => {
+                wish.on_remove =
+                    Some(on_remove(value).ok_or_else(|| bad(&"it is trash, delete or keep"))?)
+            }
             "labels" => volume.labels = labels(value).map_err(|why| bad(&why))?,
             // Podman's own, which some versions pass on.
             "o" if value.split(',').all(|word| word.starts_with("timeout=")) => (),
@@ -88,7 +86,10 @@ pub(crate) fn read(
 
 /// What removing means, by its word.
 pub(crate) fn on_remove(word: &str) -> Option<OnRemove> {
-    OnRemove::ALL.iter().copied().find(|on_remove| on_remove.as_str() == word)
+    OnRemove::ALL
+        .iter()
+        .copied()
+        .find(|on_remove| on_remove.as_str() == word)
 }
 
 /// A list with commas, as mount(8) has it.
@@ -168,7 +169,10 @@ mod tests {
         refuse(&[("on-remove", "burn")], "trash, delete or keep");
         refuse(&[("labels", "a")], "NAME=VALUE");
         refuse(&[("from-snapshot", "a/b")], "from-snapshot=a/b");
-        refuse(&[("backup", "vfs:///a?x"), ("from-backup", "vfs:///b?x")], "two names");
+        refuse(
+            &[("backup", "vfs:///a?x"), ("from-backup", "vfs:///b?x")],
+            "two names",
+        );
         refuse(&[("backup", "vfs:///a?x"), ("uid", "1")], "brings its own");
     }
 }

@@ -84,9 +84,7 @@ impl Plugin {
             Call::Create { name, options } => self.create(&name, options).await,
             Call::Remove(name) => self.run(move |plugin| plugin.remove(&name)).await,
             Call::Mount { name, id } => self.mount(name, id).await,
-            Call::Unmount { name, id } => {
-                self.run(move |plugin| plugin.unmount(&name, &id)).await
-            }
+            Call::Unmount { name, id } => self.run(move |plugin| plugin.unmount(&name, &id)).await,
         }
     }
 
@@ -123,7 +121,9 @@ impl Plugin {
         for name in self.making.names() {
             all.entry(name).or_default();
         }
-        let shown = all.iter().map(|(name, path)| (name.clone(), path.as_deref()));
+        let shown = all
+            .iter()
+            .map(|(name, path)| (name.clone(), path.as_deref()));
         Ok(Reply::volumes(shown))
     }
 
@@ -136,7 +136,12 @@ impl Plugin {
                     status.insert("progress".to_owned(), json!(going.progress()));
                 }
                 let created = volume.created.to_string();
-                Ok(Reply::volume(name, volume.mountpoint.as_deref(), &created, status))
+                Ok(Reply::volume(
+                    name,
+                    volume.mountpoint.as_deref(),
+                    &created,
+                    status,
+                ))
             }
             (Err(_), Some(going)) => {
                 let status = Map::from_iter([
@@ -208,10 +213,17 @@ impl Plugin {
                 let differs = |what: &str, has: &dyn std::fmt::Display| {
                     Refusal::new(format!("volume {name} exists, and its {what} is {has}"))
                 };
-                if asked.size.is_some_and(|size| size.0 > 0 && size != volume.size) {
+                if asked
+                    .size
+                    .is_some_and(|size| size.0 > 0 && size != volume.size)
+                {
                     return Err(differs("size", &volume.size.0));
                 }
-                if asked.filesystem.as_ref().is_some_and(|fs| *fs != volume.filesystem) {
+                if asked
+                    .filesystem
+                    .as_ref()
+                    .is_some_and(|fs| *fs != volume.filesystem)
+                {
                     return Err(differs("filesystem", &volume.filesystem));
                 }
                 if asked.backup.is_some() && asked.backup != volume.restored_from {
@@ -252,7 +264,9 @@ impl Plugin {
         tokio::spawn(async move {
             let ended = {
                 let (draft, name) = (Arc::clone(&draft), name.clone());
-                plugin.run(move |plugin| plugin.made(&name, &wish, &draft)).await
+                plugin
+                    .run(move |plugin| plugin.made(&name, &wish, &draft))
+                    .await
             };
             let outcome = ended.map(drop).map_err(|refusal| refusal.text().to_owned());
             if let Err(why) = &outcome {
@@ -264,7 +278,9 @@ impl Plugin {
 
     fn made(&self, name: &str, wish: &Wish, draft: &Draft) -> Result<Reply, Refusal> {
         let op = Operation::new(draft);
-        let _span = tracing::info_span!("verb", verb = "docker create", volume = name, operation = %op.id).entered();
+        let _span =
+            tracing::info_span!("verb", verb = "docker create", volume = name, operation = %op.id)
+                .entered();
         let made = self.engine.create_volume(&wish.volume, &op);
         match made.map_err(|error| Refusal::of(&error))? {
             Created::New(volume) | Created::Unchanged(volume) => {
@@ -289,7 +305,9 @@ impl Plugin {
                 match timeout_at(end, draft.ended()).await {
                     Ok(Ok(())) => (),
                     Ok(Err(why)) => {
-                        return Err(Refusal::new(format!("volume {name} could not be made: {why}")));
+                        return Err(Refusal::new(format!(
+                            "volume {name} could not be made: {why}"
+                        )));
                     }
                     Err(_) => return Err(still(name, &draft.progress())),
                 }
@@ -306,7 +324,9 @@ impl Plugin {
                     }
                     _ => return Ok(()),
                 },
-                Ok(Err(error)) if error.kind() == Kind::NotFound && self.settings.create_on_mount => {
+                Ok(Err(error))
+                    if error.kind() == Kind::NotFound && self.settings.create_on_mount =>
+                {
                     return Ok(());
                 }
                 Ok(Err(error)) => return Err(self.missing(name, &error)),
@@ -317,7 +337,9 @@ impl Plugin {
 
     fn mounted(&self, name: &VolumeName, id: &str) -> Result<Reply, Refusal> {
         let op = Operation::silent();
-        let _span = tracing::info_span!("verb", verb = "docker mount", volume = %name, operation = %op.id).entered();
+        let _span =
+            tracing::info_span!("verb", verb = "docker mount", volume = %name, operation = %op.id)
+                .entered();
         let held = match self.engine.hold_volume(name, id, &op) {
             Err(error) if error.kind() == Kind::NotFound && self.settings.create_on_mount => {
                 let request = CreateVolume {
@@ -343,7 +365,9 @@ impl Plugin {
             return Ok(Reply::done());
         };
         let op = Operation::silent();
-        let _span = tracing::info_span!("verb", verb = "docker unmount", volume = name, operation = %op.id).entered();
+        let _span =
+            tracing::info_span!("verb", verb = "docker unmount", volume = name, operation = %op.id)
+                .entered();
         match self.engine.release_volume(&parsed, id, &op) {
             Ok(()) => Ok(Reply::done()),
             // Gone in this moment.
@@ -359,7 +383,9 @@ impl Plugin {
         }
         self.making.forget_failure(name);
         let op = Operation::silent();
-        let _span = tracing::info_span!("verb", verb = "docker remove", volume = name, operation = %op.id).entered();
+        let _span =
+            tracing::info_span!("verb", verb = "docker remove", volume = name, operation = %op.id)
+                .entered();
         match self.removed(&parsed, &op) {
             Ok(()) => Ok(Reply::done()),
             // Removed before, by a call whose answer was lost.
@@ -391,7 +417,8 @@ impl Plugin {
 }
 
 fn parse(name: &str) -> Result<VolumeName, Refusal> {
-    name.parse().map_err(|error| Refusal::new(format!("{error}")))
+    name.parse()
+        .map_err(|error| Refusal::new(format!("{error}")))
 }
 
 fn still(name: &str, progress: &str) -> Refusal {

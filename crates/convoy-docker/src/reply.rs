@@ -74,7 +74,11 @@ impl Refusal {
     /// A verb's failure, with what to do about it: nobody but the person in front of the engine will read it.
     pub(crate) fn of(error: &(impl Fault + 'static)) -> Self {
         let hint = error.hint().map(|hint| format!(" ({hint})"));
-        Self::new(format!("{}{}", convoy_fault::chain(error), hint.unwrap_or_default()))
+        Self::new(format!(
+            "{}{}",
+            convoy_fault::chain(error),
+            hint.unwrap_or_default()
+        ))
     }
 
     pub(crate) fn unknown(text: String) -> Self {

@@ -247,7 +247,10 @@ fn docker_keeps_its_volumes_through_everything() {
     let begin = docker.begin.elapsed();
     eight_at_once(&docker);
     let eight = docker.begin.elapsed().checked_sub(begin).unwrap();
-    println!("MEASURED eight containers at once: {:.1} s", eight.as_secs_f64());
+    println!(
+        "MEASURED eight containers at once: {:.1} s",
+        eight.as_secs_f64()
+    );
     let version = docker.ok("version --format {{.Server.Version}}");
     println!(
         "MEASURED Docker {version}: {} calls, {:.1} s",
