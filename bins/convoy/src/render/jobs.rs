@@ -180,25 +180,19 @@ pub(crate) fn pool_check_object(answer: &Answer<PoolCheck>) -> Value {
 
 /// `pool check` for people.
 pub(crate) fn pool_check(found: &PoolCheck) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for finding in &found.findings {
-        drop(writeln!(text, "{}", crate::safe::line(finding)));
-    }
+    let told = found.findings.iter();
+    let mut lines: Vec<String> = told.map(|finding| crate::safe::line(finding)).collect();
     if found.more_findings > 0 {
-        drop(writeln!(text, "and {} more", found.more_findings));
+        lines.push(format!("and {} more", found.more_findings));
     }
     if found.needs_check {
-        drop(writeln!(
-            text,
-            "the kernel asks for a check of the metadata before it writes again: convoy doctor"
-        ));
+        let asks = "the kernel asks for a check of the metadata before it writes again";
+        lines.push(format!("{asks}: convoy doctor"));
     }
     let (devices, mapped) = (found.devices, Bytes(found.mapped));
     let verdict = if found.sound { "sound" } else { "not sound" };
-    drop(writeln!(
-        text,
+    lines.push(format!(
         "the mappings of {devices} thin devices ({mapped} in all) are {verdict}"
     ));
-    text
+    lines.join("\n") + "\n"
 }

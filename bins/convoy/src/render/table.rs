@@ -12,15 +12,13 @@ const ALARM: u128 = 90;
 
 /// `pool status` for people: both fills, how much is promised, what wants attention.
 pub(crate) fn pool_table(info: &Info, width: u16, painted: bool) -> String {
-    use std::fmt::Write;
     let pool = &info.pool;
     let mut text = pool_rows(pool, width, painted);
     let percent = (u128::from(pool.provisioned) * 100).div_ceil(u128::from(pool.data_total).max(1));
     let promised = Bytes(pool.provisioned);
-    drop(writeln!(
-        text,
-        "volumes may come to hold {promised} together: {percent} % of the data space"
-    ));
+    let line =
+        format!("volumes may come to hold {promised} together: {percent} % of the data space\n");
+    text.push_str(&line);
     for line in &pool.alerts {
         text.extend(["alert: ", &safe::line(line), "\n"]);
     }
