@@ -248,7 +248,7 @@ pub(crate) static BACKUPS: &[Column<Backup>] = &[
         |b| bytes(b.new),
         |a, b| a.new.cmp(&b.new),
     ),
-    usual("format", optional("FORMAT"), format, |a, b| {
+    usual("format", name("FORMAT"), format, |a, b| {
         (&a.format, &a.problem).cmp(&(&b.format, &b.problem))
     }),
     usual(
@@ -319,7 +319,7 @@ fn format(backup: &Backup) -> Cell {
     match &backup.problem {
         None => text(by),
         Some(_) => Cell {
-            text: format!("{by}, see inspect"),
+            text: format!("{by}!"),
             tone: Tone::Alarm,
         },
     }

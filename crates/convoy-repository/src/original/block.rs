@@ -60,6 +60,14 @@ mod tests {
         assert_eq!(checksum(&zeros), ZEROS.to_string());
     }
 
+    #[track_caller]
+    fn check(packed: &[u8], named: &Checksum, what: &str) {
+        let mut plain = Vec::new();
+        let error = open(packed, named, &mut plain).unwrap_err();
+        assert!(error.contains(what), "{error}");
+        assert!(plain.len() as u64 <= BLOCK + 1);
+    }
+
     #[test]
     fn only_the_very_bytes_are_given_out() {
         let block: Vec<u8> = (0..BLOCK).map(|n| (n / 997 % 251) as u8).collect();
@@ -68,13 +76,6 @@ mod tests {
         open(&pack(&block), &named, &mut plain).unwrap();
         assert_eq!(plain, block);
 
-        #[track_caller]
-        fn check(packed: &[u8], named: &Checksum, what: &str) {
-            let mut plain = Vec::new();
-            let error = open(packed, named, &mut plain).unwrap_err();
-            assert!(error.contains(what), "{error}");
-            assert!(plain.len() as u64 <= BLOCK + 1);
-        }
         let packed = pack(&block);
         check(&packed, &ZEROS, "checksum");
         check(&pack(&block[1..]), &named, "2097151 bytes");
