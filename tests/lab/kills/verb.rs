@@ -1,6 +1,7 @@
 //! The verbs: what must be there before, what is done, and what is there after.
 
 use super::check::generation_on;
+use super::engines::Asked;
 use super::reshape::Reshape;
 use super::stage::{POOL, SIZE, Stage};
 use crate::verbs::{
@@ -41,10 +42,13 @@ pub(crate) enum Verb {
     /// To what its devices have more than before.
     GrowPool,
     Reshape(Reshape),
+    Asked(Asked),
+    /// Of a volume that is mounted.
+    Trim,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::MakePool,
         Self::Open,
         Self::Stop,
@@ -64,6 +68,11 @@ impl Verb {
         Self::Reshape(Reshape::RollBack),
         Self::Reshape(Reshape::Together),
         Self::Reshape(Reshape::Rename),
+        Self::Asked(Asked::Hold),
+        Self::Asked(Asked::Throw),
+        Self::Asked(Asked::Undelete),
+        Self::Asked(Asked::EmptyTrash),
+        Self::Trim,
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -82,11 +91,16 @@ impl Verb {
             Self::Backup => "backup",
             Self::DeleteBackup => "backup-delete",
             Self::GrowPool => "grow-pool",
+            Self::Trim => "trim",
             Self::Reshape(Reshape::Clone) => "clone",
             Self::Reshape(Reshape::Resize) => "resize",
             Self::Reshape(Reshape::RollBack) => "rollback",
             Self::Reshape(Reshape::Together) => "group",
             Self::Reshape(Reshape::Rename) => "rename",
+            Self::Asked(Asked::Hold) => "hold",
+            Self::Asked(Asked::Throw) => "trash",
+            Self::Asked(Asked::Undelete) => "undelete",
+            Self::Asked(Asked::EmptyTrash) => "trash-empty",
         }
     }
 
@@ -117,7 +131,7 @@ impl Verb {
                 }
             }
             Self::Mount => unmount(stage.engine(), "m"),
-            Self::Unmount => drop(mount(stage.engine(), "m")),
+            Self::Unmount | Self::Trim => drop(mount(stage.engine(), "m")),
             Self::Snapshot => {
                 if has_snapshot(stage, "s") {
                     delete_snapshot(stage.engine(), "s");
@@ -158,6 +172,7 @@ impl Verb {
                 stage.doomed = backup_of(stage, "b2");
             }
             Self::Reshape(reshape) => reshape.prepare(stage),
+            Self::Asked(asked) => asked.prepare(stage),
             Self::GrowPool => {
                 // What the last attempt did not take over is taken over before there is more again.
                 stage
@@ -186,6 +201,7 @@ impl Verb {
             Self::Delete => stage.engine().delete_volume(&name("d"), &op),
             Self::Mount => stage.engine().mount_volume(&name("m"), None, &op).map(drop),
             Self::Unmount => stage.engine().unmount_volume(&name("m"), &op),
+            Self::Trim => stage.engine().trim_volume(&name("m"), &op).map(drop),
             Self::Snapshot => {
                 let engine = stage.engine();
                 let made = engine.create_snapshot(&name("keep"), Some(&name("s")), &op);
@@ -211,6 +227,7 @@ impl Verb {
                 stage.engine().delete_backup(url, &op)
             }
             Self::Reshape(reshape) => reshape.act(stage),
+            Self::Asked(asked) => asked.act(stage),
             Self::GrowPool => stage
                 .engine()
                 .grow_pool(&GrowPool::default(), &op)
@@ -253,7 +270,8 @@ impl Verb {
                 );
                 !there
             }
-            Self::Mount => is_mounted(stage),
+            // A trim cut short has given less back, and nothing else is different.
+            Self::Mount | Self::Trim => is_mounted(stage),
             Self::Unmount => !is_mounted(stage),
             Self::Snapshot => {
                 if let Ok(taken) = stage.engine().snapshot(&name("s")) {
@@ -284,6 +302,7 @@ impl Verb {
             },
             Self::DeleteBackup => backup_of(stage, "b2").is_none(),
             Self::Reshape(reshape) => reshape.is_done(stage),
+            Self::Asked(asked) => asked.is_done(stage),
             Self::GrowPool => {
                 let pool = stage.engine().info().unwrap().pool;
                 pool.data_total == stage.data_size()
