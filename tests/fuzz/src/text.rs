@@ -281,7 +281,10 @@ pub fn location(data: &[u8]) {
             let (backup, volume) = (url.backup.as_bytes(), url.volume.as_bytes());
             for name in [backup, volume] {
                 assert!(name.len() <= 240 && name[0].is_ascii_alphanumeric());
-                assert!(name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b)));
+                assert!(
+                    name.iter()
+                        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b))
+                );
             }
         }
         Err(error) => told(&error),
