@@ -195,6 +195,9 @@ impl Ceph {
             "osd pool default min size = 1",
             "osd pool default pg num = 4",
             "osd crush chooseleaf type = 0",
+            // Else a store that starts on a busy machine may ask its monitor too early, and end.
+            "osd crush update on start = false",
+            "osd class update on start = false",
             "mon allow pool size one = true",
             "mon max pg per osd = 1000",
             &format!("mon data = {here}/mon"),

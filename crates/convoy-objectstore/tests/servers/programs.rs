@@ -1,8 +1,11 @@
 //! Starting servers: moto out of its Python environment, Ceph out of a folder where its packages are unpacked.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to answer.
@@ -63,8 +66,22 @@ impl Drop for Programs {
 
 /// Runs one to its end, which must be good; what it said.
 pub(crate) fn done(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn();
+    let child = child.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    let (ended, end) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            kill(pid, Signal::SIGKILL).ok();
+        }
+    });
+    let output = child.wait_with_output().expect("it is ours");
+    drop(ended);
+    watch.join().expect("it only waits");
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {words}");
     String::from_utf8_lossy(&output.stdout).into_owned()
