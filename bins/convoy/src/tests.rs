@@ -551,9 +551,14 @@ fn grammar(command: &clap::Command, path: &str, found: &mut Vec<(String, String)
 /// All sources that tests of the command line and the daemon are in.
 #[cfg(feature = "daemon")]
 fn sources() -> String {
-    let mut folders: Vec<std::path::PathBuf> = ["src", "../convoyd/src", "../../tests/lab"]
-        .map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
-        .into();
+    let mut folders: Vec<std::path::PathBuf> = [
+        "src",
+        "../convoyd/src",
+        "../../tests/lab",
+        "../../tests/plugin",
+    ]
+    .map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+    .into();
     let mut text = String::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
