@@ -47,7 +47,7 @@ impl Engine {
         }
         let mut pairs = Vec::new();
         for volume in volumes {
-            let snapshot = self.snapshot_to_be(&volume, name, op)?;
+            let snapshot = snapshot_to_be(&volume, name, op)?;
             pairs.push((volume, snapshot));
         }
         self.refuse_taken(&pairs)?;
@@ -130,40 +130,6 @@ impl Engine {
         Ok(Some(taken))
     }
 
-    /// The record of a snapshot about to be taken; its device is allocated once all names are known to be free.
-    fn snapshot_to_be(
-        &self,
-        volume: &catalog::Volume,
-        name: Option<&SnapshotName>,
-        op: &Operation<'_>,
-    ) -> Result<catalog::Snapshot, Error> {
-        let uuid = Uuid::now_v7();
-        let name = match name {
-            None => automatic_name("snapshot", uuid),
-            Some(name) => {
-                format!("{name}-{}", volume.name)
-                    .parse()
-                    .map_err(|error: InvalidName| {
-                        Error::new(Kind::Invalid, error.to_string())
-                            .hinting("give a shorter --name")
-                    })?
-            }
-        };
-        Ok(catalog::Snapshot {
-            uuid,
-            volume: volume.uuid,
-            pool: volume.pool,
-            name,
-            dev_id: volume.dev_id,
-            size: volume.size,
-            state: SnapshotState::Creating,
-            created: Timestamp::now(),
-            labels: BTreeMap::new(),
-            op: op.id,
-            hold_micros: None,
-        })
-    }
-
     /// Refuses names that are taken.
     fn refuse_taken(&self, pairs: &[Pair]) -> Result<(), Error> {
         let all = self.catalog.snapshots().doing(|| "reading snapshots")?;
@@ -224,4 +190,34 @@ impl Engine {
         self.meters.held(hold);
         Ok(u64::try_from(hold.as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// The record of a snapshot about to be taken; its device is allocated once all names are known to be free.
+fn snapshot_to_be(
+    volume: &catalog::Volume,
+    name: Option<&SnapshotName>,
+    op: &Operation<'_>,
+) -> Result<catalog::Snapshot, Error> {
+    let uuid = Uuid::now_v7();
+    let name = match name {
+        None => automatic_name("snapshot", uuid),
+        Some(name) => format!("{name}-{}", volume.name)
+            .parse()
+            .map_err(|error: InvalidName| {
+                Error::new(Kind::Invalid, error.to_string()).hinting("give a shorter --name")
+            })?,
+    };
+    Ok(catalog::Snapshot {
+        uuid,
+        volume: volume.uuid,
+        pool: volume.pool,
+        name,
+        dev_id: volume.dev_id,
+        size: volume.size,
+        state: SnapshotState::Creating,
+        created: Timestamp::now(),
+        labels: BTreeMap::new(),
+        op: op.id,
+        hold_micros: None,
+    })
 }
