@@ -62,7 +62,7 @@ pub(crate) fn read(name: &VolumeName, options: &BTreeMap<String, String>) -> Res
             "mode" => volume.mode = Some(value.parse::<Mode>().map_err(|error| bad(&error))?),
             "on-remove" => {
                 wish.on_remove =
-                    Some(on_remove(value).ok_or_else(|| bad(&"it is trash, delete or keep"))?)
+                    Some(on_remove(value).ok_or_else(|| bad(&"it is trash, delete or keep"))?);
             }
             "labels" => volume.labels = labels(value).map_err(|why| bad(&why))?,
             // Podman's own, which some versions pass on.

@@ -140,7 +140,7 @@ impl Plugin {
                     name,
                     volume.mountpoint.as_deref(),
                     &created,
-                    status,
+                    &status,
                 ))
             }
             (Err(_), Some(going)) => {
@@ -148,7 +148,7 @@ impl Plugin {
                     ("state".to_owned(), json!("creating")),
                     ("progress".to_owned(), Value::from(going.progress())),
                 ]);
-                Ok(Reply::volume(name, None, &going.since.to_string(), status))
+                Ok(Reply::volume(name, None, &going.since.to_string(), &status))
             }
             (Err(error), None) => Err(self.missing(name, &error)),
         }
@@ -195,10 +195,9 @@ impl Plugin {
             )));
         }
         match timeout(self.settings.create_patience, draft.ended()).await {
-            Ok(Ok(())) => Ok(Reply::done()),
             Ok(Err(why)) => Err(Refusal::new(why)),
-            // It goes on, `Get` shows how far it is, and the first `Mount` waits for it.
-            Err(_) => Ok(Reply::done()),
+            // Made; or it goes on, `Get` shows how far it is, and the first `Mount` waits for it.
+            Ok(Ok(())) | Err(_) => Ok(Reply::done()),
         }
     }
 

@@ -38,7 +38,7 @@ impl Reply {
         name: &str,
         path: Option<&Path>,
         created: &str,
-        status: Map<String, Value>,
+        status: &Map<String, Value>,
     ) -> Self {
         let volume = json!({
             "Name": name, "Mountpoint": text(path), "CreatedAt": created, "Status": status,
