@@ -13,7 +13,7 @@ fn a_pool_is_shown_checked_and_grown() {
     let before = daemon.json(&["pool", "status"]);
     assert_eq!(text(&before, "/Provisioned"), (3u64 << 30).to_string());
     let size: u64 = text(&before, "/ThinpoolSize").parse().unwrap();
-    let check = daemon.json(&["pool", "check"]);
+    let check = daemon.json(&["--output", "json", "pool", "check"]);
     assert_eq!(check["Sound"], true, "{check}");
     assert_eq!(check["Devices"], 1, "{check}");
     let larger = (size + (1 << 30)).to_string();
@@ -22,6 +22,6 @@ fn a_pool_is_shown_checked_and_grown() {
     let after = daemon.json(&["pool", "status"]);
     assert_eq!(text(&after, "/ThinpoolSize"), larger);
     let table = daemon.ok(&["--output", "table", "pool", "status"]);
-    assert!(table.contains("3 GiB together"), "{table}");
+    assert!(table.contains("3.0 GiB together"), "{table}");
     assert_eq!(daemon.stop(), Some(0));
 }
