@@ -89,7 +89,7 @@ pub(crate) enum JobAction {
 }
 
 /// `pool …`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum PoolAction {
     Status,
     Check,

@@ -240,7 +240,7 @@ impl Engine {
         })?;
         let copies = blocks.iter().filter_map(|change| match change {
             convoy_blockdiff::Change::Copy(range) => Some(range.bytes(block, volume.size)),
-            _ => None,
+            convoy_blockdiff::Change::Hole(_) => None,
         });
         Ok(copies.collect())
     }
