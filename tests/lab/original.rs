@@ -139,6 +139,17 @@ fn an_old_backup_is_listed_verified_and_restored_and_the_next_is_ours() {
     engine.stop().unwrap();
 }
 
+/// Wants to stop at once.
+struct Stop;
+
+impl Observer for Stop {
+    fn event(&self, _: Event) {}
+
+    fn cancelled(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn damage_ends_a_restore_and_leaves_no_volume() {
     let (world, engine) = World::opened("original-damage");
@@ -166,14 +177,6 @@ fn damage_ends_a_restore_and_leaves_no_volume() {
     );
 
     // Stopped in the middle: no volume either.
-    struct Stop;
-    impl Observer for Stop {
-        fn event(&self, _: Event) {}
-
-        fn cancelled(&self) -> bool {
-            true
-        }
-    }
     old.objects.insert(bad, original::pack(last));
     old.write(&world.path("backups"));
     let stopped = Operation::new(&Stop);

@@ -23,8 +23,8 @@ fn replay(text: &str) {
         let request = call["Request"].as_str().unwrap();
         let answer = send(&daemon.socket, request.as_bytes());
         assert_eq!(
-            answer.status,
-            call["Status"].as_u64().unwrap() as u16,
+            u64::from(answer.status),
+            call["Status"].as_u64().unwrap(),
             "{request}\n{}",
             answer.body
         );

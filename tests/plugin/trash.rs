@@ -158,7 +158,7 @@ fn a_pool_without_room_empties_the_trash_the_oldest_first() {
         let all = desk.table.kernel.list().unwrap();
         let device = all
             .iter()
-            .find(|listed| listed.name.to_string().contains(&uuid.replace("-", "")));
+            .find(|listed| listed.name.to_string().contains(&uuid.replace('-', "")));
         let names: Vec<String> = all.iter().map(|listed| listed.name.to_string()).collect();
         let device = device.unwrap_or_else(|| panic!("{uuid} in {names:?}"));
         for block in 0..blocks {
@@ -168,7 +168,7 @@ fn a_pool_without_room_empties_the_trash_the_oldest_first() {
                 .unwrap();
         }
     }
-    assert!(BLOCKS < 257, "the three of them fill it");
+    const { assert!(BLOCKS < 257, "the three of them fill it") };
     daemon.ok("Remove", &json!({ "Name": "old" }));
     daemon.ok("Remove", &json!({ "Name": "young" }));
     let request = CreateVolume {

@@ -49,13 +49,17 @@ pub fn restore_original(
         .collect();
     each(original, backup, &blocks, observer, &|block, read| {
         let range = range_of(block);
-        let bytes = read.map_err(|source| match source.is_of_one_object() {
-            true => Error::Damaged {
-                backup: backup.facts.name.clone(),
-                range,
-                source,
-            },
-            false => unreachable_store(source),
+        let bytes = read.map_err(|source| {
+            if source.is_of_one_object() {
+                let backup = backup.facts.name.clone();
+                Error::Damaged {
+                    backup,
+                    range,
+                    source,
+                }
+            } else {
+                unreachable_store(source)
+            }
         })?;
         sink.write_at(range.begin, bytes)
             .map_err(|source| Error::Write { range, source })

@@ -255,7 +255,7 @@ mod tests {
         };
         let put = Change::PutOverwrite(begun.clone());
         catalog.apply(&[put, Change::PutVolume(volume(1))]).unwrap();
-        assert_eq!(catalog.overwrites().unwrap(), [begun.clone()]);
+        assert_eq!(catalog.overwrites().unwrap(), std::slice::from_ref(&begun));
         assert_eq!(catalog.overwrite(volume(1).uuid).unwrap(), Some(begun));
         catalog
             .apply(&[Change::RemoveVolume(volume(1).uuid)])

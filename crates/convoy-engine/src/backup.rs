@@ -354,7 +354,7 @@ impl Engine {
     fn read_back(&self, url: &str, op: &Operation<'_>) -> Result<Verification, Error> {
         let (destination, backup) = match self.find_either(url, Ask::Store)? {
             Found::Ours(found) => *found,
-            Found::Original(found) => return self.verify_original(&found, op),
+            Found::Original(found) => return found.verify(op),
         };
         let _span = tracing::info_span!("backup verify", backup = %backup.name, operation = %op.id)
             .entered();

@@ -97,19 +97,17 @@ impl Engine {
             .doing(|| format!("opening destination {location}"))?;
         Ok(Original::new(store, self.machine.patience()))
     }
+}
 
-    /// Reads a backup of the original's back, every block of it.
-    pub(crate) fn verify_original(
-        &self,
-        found: &FoundOriginal,
-        op: &Operation<'_>,
-    ) -> Result<Verification, Error> {
-        found.refuse_foreign("verified")?;
-        let name = &found.backup.facts.name;
+impl FoundOriginal {
+    /// Reads it back, every block of it.
+    pub(crate) fn verify(&self, op: &Operation<'_>) -> Result<Verification, Error> {
+        self.refuse_foreign("verified")?;
+        let name = &self.backup.facts.name;
         let _span =
             tracing::info_span!("backup verify", backup = %name, operation = %op.id).entered();
         op.phase(Phase::Verifying);
-        let report = convoy_backup::verify_original(&found.original, &found.backup, &Ears(op))
+        let report = convoy_backup::verify_original(&self.original, &self.backup, &Ears(op))
             .doing(|| format!("verifying the original's backup {name}"))?;
         let problems = report.problems.into_iter().map(|problem| Problem {
             object: problem.object,
@@ -121,12 +119,10 @@ impl Engine {
             more_problems: report.more_problems,
             chunks: report.chunks,
             bytes: report.bytes,
-            backup: found.describe(),
+            backup: self.describe(),
         })
     }
-}
 
-impl FoundOriginal {
     /// As a caller is shown it.
     pub(crate) fn describe(&self) -> BackupInfo {
         describe(&self.location, &self.backup.facts)

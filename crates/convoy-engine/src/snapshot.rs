@@ -230,14 +230,13 @@ impl Engine {
     /// # Errors
     /// `NotFound` for the volume.
     pub fn snapshots(&self, volume: Option<&VolumeName>) -> Result<Vec<SnapshotInfo>, Error> {
-        let volumes = match volume {
-            Some(name) => vec![self.find_volume(name)?],
-            None => {
-                let trashed = self.trashed_uuids()?;
-                let mut all = self.catalog.volumes().doing(|| "reading volumes")?;
-                all.retain(|volume| !trashed.contains(&volume.uuid));
-                all
-            }
+        let volumes = if let Some(name) = volume {
+            vec![self.find_volume(name)?]
+        } else {
+            let trashed = self.trashed_uuids()?;
+            let mut all = self.catalog.volumes().doing(|| "reading volumes")?;
+            all.retain(|volume| !trashed.contains(&volume.uuid));
+            all
         };
         let mut all = Vec::new();
         for volume in volumes {

@@ -41,9 +41,15 @@ pub enum ErrorKind {
 pub struct Error {
     /// What it means for the caller.
     pub kind: ErrorKind,
+    // Boxed, since errors travel in results everywhere and are rare.
+    said: Box<Said>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug)]
+struct Said {
     text: String,
     hint: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -59,20 +65,14 @@ impl Error {
             }
             _ => format!("{verb}{of}{object} at {destination} failed"),
         };
-        Self {
-            kind,
-            text,
-            hint: None,
-            source: None,
-        }
+        Self::with_text(kind, text)
     }
 
     /// An error with a text of its own, which must name the destination.
     pub fn with_text(kind: ErrorKind, text: String) -> Self {
         Self {
             kind,
-            text,
-            hint: None,
+            said: Box::new(Said { text, hint: None }),
             source: None,
         }
     }
@@ -80,7 +80,7 @@ impl Error {
     /// The same, with what to do next.
     #[must_use]
     pub fn hinting(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.said.hint = Some(hint.into());
         self
     }
 
@@ -115,7 +115,7 @@ pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.said.text)
     }
 }
 
@@ -143,8 +143,8 @@ impl Fault for Error {
     }
 
     fn hint(&self) -> Option<String> {
-        if self.hint.is_some() {
-            return self.hint.clone();
+        if let Some(hint) = &self.said.hint {
+            return Some(hint.clone());
         }
         let source = self
             .source

@@ -124,7 +124,7 @@ pub(crate) fn volume(volume: engine::VolumeInfo) -> api::Volume {
     }
 }
 
-pub(crate) fn trimmed(trimmed: engine::Trimmed) -> api::TrimmedVolume {
+pub(crate) fn trimmed(trimmed: &engine::Trimmed) -> api::TrimmedVolume {
     api::TrimmedVolume {
         name: trimmed.volume.to_string(),
         discarded: trimmed.discarded.0,

@@ -29,11 +29,11 @@ impl Docker {
             folder: folder.to_owned(),
             begin: Instant::now(),
         };
-        docker.answers();
+        Self::answers();
         docker
     }
 
-    fn answers(&self) {
+    fn answers() {
         eventually("dockerd answers", || {
             std::os::unix::net::UnixStream::connect("/var/run/docker.sock").is_ok()
                 && program("docker", &["version"]).code == Some(0)
@@ -46,7 +46,7 @@ impl Docker {
         self.engine.wait().unwrap();
         std::fs::remove_file("/var/run/docker.pid").ok();
         self.engine = spawn(&self.folder);
-        self.answers();
+        Self::answers();
     }
 
     #[track_caller]

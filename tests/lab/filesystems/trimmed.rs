@@ -20,7 +20,7 @@ fn come_and_go(target: &Path) {
     fs::write(&path, noise(1, usize::try_from(FILE).unwrap())).unwrap();
     File::open(&path).unwrap().sync_all().unwrap();
     fs::remove_file(&path).unwrap();
-    nix::unistd::syncfs(&File::open(target).unwrap()).unwrap();
+    nix::unistd::syncfs(File::open(target).unwrap()).unwrap();
 }
 
 #[track_caller]
@@ -84,7 +84,7 @@ fn what_is_deleted_returns_to_the_pool_and_to_the_file_below() {
     fs::write(&path, noise(2, usize::try_from(FILE).unwrap())).unwrap();
     snapshot(&engine, "xfs", "s");
     fs::remove_file(&path).unwrap();
-    nix::unistd::syncfs(&File::open(&target).unwrap()).unwrap();
+    nix::unistd::syncfs(File::open(&target).unwrap()).unwrap();
     let (unmapped, freed) = trim_until(&engine, "xfs", most);
     assert!(
         unmapped >= most && freed < Bytes::mib(4),

@@ -70,7 +70,7 @@ fn the_last_of_many_snapshots_is_as_quick_as_the_first() {
     let (volumes, _) = timed(|| engine.volumes().unwrap().len());
     let (info, _) = timed(|| engine.info().unwrap());
     let (figures, _) = timed(|| engine.figures().unwrap());
-    let (delete, _) = timed(|| {
+    let (delete, ()) = timed(|| {
         let middle = name(&format!("s{}", count / 2));
         engine.delete_snapshot(&middle, &silent()).unwrap();
     });

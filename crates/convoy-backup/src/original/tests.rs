@@ -85,7 +85,10 @@ fn a_backup_comes_back_and_its_holes_stay_holes() {
         let backup = original.backup(&volume, &last).unwrap();
         let sink = Sink::new();
         let summary = restore_original(&original, &backup, &sink, &()).unwrap();
-        assert!(sink.device.content() == written.restored(&volume, &last, SIZE as usize));
+        assert!(
+            sink.device.content()
+                == written.restored(&volume, &last, usize::try_from(SIZE).unwrap())
+        );
         // Block 3 was discarded, which the original stores as zeros: a hole again.
         assert_eq!(backup.blocks.len(), 6);
         assert_eq!(summary.chunks, 5);
@@ -106,7 +109,9 @@ fn the_mixed_up_full_backup_comes_back_as_the_original_has_it() {
     let backup = original.backup("vol1", &merged).unwrap();
     let sink = Sink::new();
     restore_original(&original, &backup, &sink, &()).unwrap();
-    assert!(sink.device.content() == written.restored("vol1", &merged, SIZE as usize));
+    assert!(
+        sink.device.content() == written.restored("vol1", &merged, usize::try_from(SIZE).unwrap())
+    );
 }
 
 #[test]
@@ -214,5 +219,7 @@ fn a_doubtful_size_is_a_problem_to_verify_though_all_blocks_are_good() {
     assert!(report.problems[0].what.contains("larger"));
     let sink = Sink::new();
     restore_original(&original, &backup, &sink, &()).unwrap();
-    assert!(sink.device.content() == written.restored("vol1", &name, SIZE as usize));
+    assert!(
+        sink.device.content() == written.restored("vol1", &name, usize::try_from(SIZE).unwrap())
+    );
 }

@@ -84,8 +84,10 @@ impl Plan {
     /// What is recorded together with the volume.
     pub(super) fn changes(&self, volume: Uuid) -> Option<Change> {
         let options = self.mount.clone();
-        (!options.is_empty())
-            .then(|| Change::PutMountOptions(catalog::MountOptions { volume, options }))
+        (!options.is_empty()).then_some(Change::PutMountOptions(catalog::MountOptions {
+            volume,
+            options,
+        }))
     }
 
     /// Makes a volume's filesystem.

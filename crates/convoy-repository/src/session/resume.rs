@@ -17,19 +17,15 @@ impl Repository {
     /// One writer at a time may have this journal. It is a file of this host; losing it costs an upload.
     pub fn begin_journaled(&self, base: Option<Uuid>, path: &Path) -> Result<Session, Error> {
         let fresh = self.begin(base)?;
-        let Some(told) = read(path, self.id()).filter(|told| !self.has_committed(told)) else {
-            let journal = Journal::new(path, self.id(), fresh.id, fresh.began);
-            fresh.state().journal = Some(journal);
-            return Ok(fresh);
-        };
-        match self.go_on(base, path, told)? {
-            Some(session) => Ok(session),
-            None => {
-                let journal = Journal::new(path, self.id(), fresh.id, fresh.began);
-                fresh.state().journal = Some(journal);
-                Ok(fresh)
-            }
+        let told = read(path, self.id()).filter(|told| !self.has_committed(told));
+        if let Some(told) = told
+            && let Some(session) = self.go_on(base, path, told)?
+        {
+            return Ok(session);
         }
+        let journal = Journal::new(path, self.id(), fresh.id, fresh.began);
+        fresh.state().journal = Some(journal);
+        Ok(fresh)
     }
 
     fn has_committed(&self, told: &Told) -> bool {

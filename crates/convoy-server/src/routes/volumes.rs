@@ -139,8 +139,11 @@ async fn trim(State(doors): State<Doors>, call: Call, Named(name): Named<VolumeN
     let span = call.span("volume trim");
     span.record("volume", display(&name));
     let engine = doors.engine;
-    let verb =
-        move |operation: &Operation<'_>| engine.trim_volume(&name, operation).map(convert::trimmed);
+    let verb = move |operation: &Operation<'_>| {
+        engine
+            .trim_volume(&name, operation)
+            .map(|trimmed| convert::trimmed(&trimmed))
+    };
     doors.verbs.long(call, span, verb).await
 }
 
