@@ -24,7 +24,11 @@ pub(crate) fn all_agree(engine: &Engine, control: &dyn Control, pool: &str, meta
     }
     let snapshots = engine.snapshots(None).unwrap();
     let known = volumes.iter().map(|volume| volume.dev_id);
-    let known: BTreeSet<DevId> = known.chain(snapshots.iter().map(|s| s.dev_id)).collect();
+    let known = known.chain(snapshots.iter().map(|s| s.dev_id));
+    // What lies in the trash is in no list, and in the pool still.
+    let trash = engine.trash().unwrap().into_iter();
+    let trash = trash.flat_map(|trashed| trashed.dev_ids);
+    let known: BTreeSet<DevId> = known.chain(trash).collect();
     let (transaction, found) = in_the_pool(control, pool, metadata);
     assert_eq!(found, known, "thin devices of the pool, and of the catalog");
     let recorded = engine.info().unwrap().pool.transaction;

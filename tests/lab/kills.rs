@@ -5,6 +5,7 @@
 //! to the end, and the points it reached are those it is ended at.
 
 pub(crate) mod check;
+pub(crate) mod engines;
 pub(crate) mod hook;
 pub(crate) mod parent;
 pub(crate) mod process;

@@ -18,7 +18,7 @@ use convoy_catalog as catalog;
 use convoy_catalog::{Change, Trashed};
 use convoy_fault::{Fault, Kind};
 use convoy_names::VolumeName;
-use convoy_units::Bytes;
+use convoy_units::{Bytes, DevId};
 use jiff::Timestamp;
 use std::time::Duration;
 use uuid::Uuid;
@@ -34,6 +34,8 @@ pub struct TrashedVolume {
     pub size: Bytes,
     /// How many snapshots it has, which come back or go with it.
     pub snapshots: u64,
+    /// The thin devices of the pool that are kept for it: its own, and its snapshots'.
+    pub dev_ids: Vec<DevId>,
     /// When it was thrown away, UTC.
     pub since: Timestamp,
     /// How long it stays, counted while a daemon runs.
@@ -314,6 +316,11 @@ impl Engine {
         let snapshots = self.catalog.snapshots_of(trashed.volume).doing(doing)?;
         Ok(TrashedVolume {
             uuid: trashed.volume,
+            dev_ids: volume
+                .iter()
+                .map(|volume| volume.dev_id)
+                .chain(snapshots.iter().map(|snapshot| snapshot.dev_id))
+                .collect(),
             size: volume.map(|volume| volume.size).unwrap_or_default(),
             snapshots: snapshots.len() as u64,
             since: trashed.since,

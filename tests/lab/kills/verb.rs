@@ -1,6 +1,7 @@
 //! The verbs: what must be there before, what is done, and what is there after.
 
 use super::check::generation_on;
+use super::engines::Asked;
 use super::reshape::Reshape;
 use super::stage::{POOL, SIZE, Stage};
 use crate::verbs::{
@@ -41,12 +42,13 @@ pub(crate) enum Verb {
     /// To what its devices have more than before.
     GrowPool,
     Reshape(Reshape),
+    Asked(Asked),
     /// Of a volume that is mounted.
     Trim,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::MakePool,
         Self::Open,
         Self::Stop,
@@ -66,6 +68,10 @@ impl Verb {
         Self::Reshape(Reshape::RollBack),
         Self::Reshape(Reshape::Together),
         Self::Reshape(Reshape::Rename),
+        Self::Asked(Asked::Hold),
+        Self::Asked(Asked::Throw),
+        Self::Asked(Asked::Undelete),
+        Self::Asked(Asked::EmptyTrash),
         Self::Trim,
     ];
 
@@ -91,6 +97,10 @@ impl Verb {
             Self::Reshape(Reshape::RollBack) => "rollback",
             Self::Reshape(Reshape::Together) => "group",
             Self::Reshape(Reshape::Rename) => "rename",
+            Self::Asked(Asked::Hold) => "hold",
+            Self::Asked(Asked::Throw) => "trash",
+            Self::Asked(Asked::Undelete) => "undelete",
+            Self::Asked(Asked::EmptyTrash) => "trash-empty",
         }
     }
 
@@ -162,6 +172,7 @@ impl Verb {
                 stage.doomed = backup_of(stage, "b2");
             }
             Self::Reshape(reshape) => reshape.prepare(stage),
+            Self::Asked(asked) => asked.prepare(stage),
             Self::GrowPool => {
                 // What the last attempt did not take over is taken over before there is more again.
                 stage
@@ -216,6 +227,7 @@ impl Verb {
                 stage.engine().delete_backup(url, &op)
             }
             Self::Reshape(reshape) => reshape.act(stage),
+            Self::Asked(asked) => asked.act(stage),
             Self::GrowPool => stage
                 .engine()
                 .grow_pool(&GrowPool::default(), &op)
@@ -290,6 +302,7 @@ impl Verb {
             },
             Self::DeleteBackup => backup_of(stage, "b2").is_none(),
             Self::Reshape(reshape) => reshape.is_done(stage),
+            Self::Asked(asked) => asked.is_done(stage),
             Self::GrowPool => {
                 let pool = stage.engine().info().unwrap().pool;
                 pool.data_total == stage.data_size()
