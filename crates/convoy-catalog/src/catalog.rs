@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use convoy_units::{DevId, TransactionId};
 use jiff::Timestamp;
@@ -19,6 +19,8 @@ use crate::{Change, Error, Intent, NewIntent, fields, write};
 /// catalog for writing: the engine's lock on the root directory sees to that.
 pub struct Catalog {
     connection: Mutex<Connection>,
+    /// For reading while the other one is busy, made when that first happens. It sees what was committed.
+    beside: OnceLock<Option<Mutex<Connection>>>,
     path: PathBuf,
     host: Uuid,
     read_only: Option<Reading>,
@@ -50,6 +52,7 @@ impl Catalog {
         } = opened;
         Self {
             connection: Mutex::new(connection),
+            beside: OnceLock::new(),
             path: path.to_owned(),
             host,
             read_only,
@@ -170,6 +173,24 @@ impl Catalog {
                 write::apply(transaction, changes)
             },
         )
+    }
+
+    /// A connection to read with: it does not wait for somebody's commit to become durable.
+    pub(crate) fn lock_to_read(&self) -> MutexGuard<'_, Connection> {
+        match self.connection.try_lock() {
+            Ok(connection) => return connection,
+            Err(TryLockError::Poisoned(connection)) => return connection.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // One that is only read is in memory, and never busy for long. After a write that failed, the one that knows.
+        if self.read_only.is_some() || self.poisoned.load(Ordering::Relaxed) {
+            return self.lock();
+        }
+        let open = || open::connect_to_read(&self.path).map(Mutex::new);
+        match self.beside.get_or_init(|| open().ok()) {
+            Some(beside) => beside.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.lock(),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {

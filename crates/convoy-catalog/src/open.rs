@@ -252,6 +252,13 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     }
 }
 
+/// A second connection to a catalog that is open, to read with.
+pub(crate) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    set(path, &connection, "query_only", true)?;
+    Ok(connection)
+}
+
 /// Puts what the log holds into the database itself, and begins the log anew.
 ///
 /// An fsync of the log may have failed before its process died: the kernel then shows pages that are on no

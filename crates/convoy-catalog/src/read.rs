@@ -153,7 +153,7 @@ impl Catalog {
         read: fn(&Fields<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let failed = |source| Error::sqlite(format!("reading {table}"), source);
-        let connection = self.lock();
+        let connection = self.lock_to_read();
         let mut statement = connection.prepare_cached(query).map_err(failed)?;
         let mut rows = statement.query(parameters).map_err(failed)?;
         let mut found = Vec::new();

@@ -400,6 +400,23 @@ fn readers_see_whole_transactions() {
 /// A verb that puts its volume back as it read it minutes ago must not clear it of suspicion; its first reason
 /// is what a person wants to know.
 #[test]
+fn who_reads_waits_for_nobody_who_writes() {
+    let Fixture { catalog, .. } = &Fixture::new();
+    catalog.apply(&[Change::PutVolume(volume(1))]).unwrap();
+    let mut writing = catalog.lock();
+    let transaction = writing.transaction().unwrap();
+    write::apply(&transaction, &[Change::PutVolume(volume(2))]).unwrap();
+    // In the middle of a write, with its connection in our hands: what was committed is there, and only that.
+    assert_eq!(catalog.volumes().unwrap(), [volume(1)]);
+    transaction.commit().unwrap();
+    assert_eq!(catalog.volumes().unwrap(), [volume(1), volume(2)]);
+    let refused = catalog.lock_to_read().execute("DELETE FROM volumes", ());
+    assert!(refused.is_err(), "not even by mistake");
+    drop(writing);
+    assert_eq!(catalog.volumes().unwrap(), [volume(1), volume(2)]);
+}
+
+#[test]
 fn suspicion_stays_until_it_is_cleared() {
     let Fixture { catalog, .. } = &Fixture::new();
     let put = |why: &str| Change::PutSuspect(suspect(1, why));
