@@ -58,6 +58,8 @@ struct State {
     /// Own packs, and every pack with a blob that was reused.
     uses: RunSet,
     packs: u32,
+    /// Pack numbers that were passed over when the session was gone on with.
+    passed_over: u32,
     segments: Vec<ObjectName>,
     chunks: Open,
     nodes: Open,
@@ -86,6 +88,7 @@ impl Session {
         let state = State {
             uses: RunSet::default(),
             packs: 0,
+            passed_over: 0,
             segments: Vec::new(),
             chunks: Open::new(&repository, BlobKind::Chunk, Vec::new()),
             nodes: Open::new(&repository, BlobKind::Node, Vec::new()),
@@ -138,7 +141,8 @@ impl Session {
 
     /// Packs closed so far.
     pub fn packs(&self) -> u32 {
-        self.state().packs
+        let state = self.state();
+        state.packs - state.passed_over
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -20,8 +20,10 @@ const HEADER: usize = 64;
 const FRAME: usize = 24;
 /// Packs in one frame. Each frame costs a sync of the store.
 const FRAME_PACKS: usize = 8;
-/// Pack numbers that may be used between two frames: those of the packs of one, and some on their way.
-const MARGIN: u32 = 64;
+/// Pack numbers that are taken for used since the last frame: more than any session uses, since frames stop where the
+/// store cannot make packs durable and at [`MOST_RECORDS`]. No number may ever be used twice; there are 4,096 times
+/// so many, for as many crashes of one session.
+pub(super) const MARGIN: u32 = 1 << 20;
 /// Records of all frames: 256 GiB of new chunks. What is sent beyond that is sent again after a crash.
 const MOST_RECORDS: usize = 1 << 20;
 

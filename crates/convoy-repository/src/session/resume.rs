@@ -1,6 +1,6 @@
 //! Going on where a session was cut short.
 
-use super::journal::{Journal, Told, read};
+use super::journal::{Journal, MARGIN, Told, read};
 use super::{SEGMENT_RECORDS, Session};
 use crate::error::Error;
 use crate::pack::ObjectName;
@@ -55,7 +55,8 @@ impl Repository {
                 kept.push((pack, records));
             }
         }
-        if kept.is_empty() {
+        // Without a number left that was surely never used, a session of its own is what remains.
+        if kept.is_empty() || told.next > u32::MAX - MARGIN {
             return Ok(None);
         }
         let mut session = Session::new(self.clone(), told.session, told.began, base)?;
@@ -75,7 +76,8 @@ impl Session {
         let ids = packs.iter().flat_map(|(_, records)| records);
         self.adopted = ids.map(|record| record.id).collect::<HashSet<_>>();
         let mut state = self.state();
-        state.packs = next;
+        let adopted = u32::try_from(packs.len()).expect("a journal tells of fewer");
+        (state.packs, state.passed_over) = (next, next.saturating_sub(adopted));
         for (pack, records) in packs {
             let number = u32::try_from(state.waiting.len()).expect("a segment is written before");
             state.uses.insert(pack.name.pack());
