@@ -1,6 +1,7 @@
 //! A daemon of one test: started over a root folder, asked through the command line, killed at will.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,7 +39,7 @@ impl Daemon {
     #[track_caller]
     fn answering(mut self) -> Self {
         let start = Instant::now();
-        while UnixStream::connect(&self.socket).is_err() {
+        while !answers(&self.socket) {
             let ended = self.child.try_wait().expect("our own child can be asked");
             assert!(ended.is_none(), "convoyd ended: {ended:?}\n{}", self.log());
             assert!(
@@ -229,4 +230,15 @@ impl Drop for Daemon {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Whether a daemon answers there: one that only has its socket may not have said all that it says at its start.
+fn answers(socket: &Path) -> bool {
+    let ask = || {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: convoy\r\nConnection: close\r\n\r\n")?;
+        stream.read(&mut [0; 16])
+    };
+    ask().is_ok_and(|read: usize| read > 0)
 }

@@ -65,13 +65,7 @@ impl Reshape {
                 }
                 stage.next_generation();
             }
-            Self::Rename => {
-                rollback_volume(stage);
-                if stage.engine().volume(&name("renamed")).is_ok() {
-                    let (from, to) = (name("renamed"), name("rb"));
-                    stage.engine().rename_volume(&from, &to, &silent()).unwrap();
-                }
-            }
+            Self::Rename => rollback_volume(stage),
         }
     }
 
@@ -169,12 +163,17 @@ fn size_before(stage: &Stage) -> u64 {
     text.parse().unwrap()
 }
 
-/// A volume with a snapshot of what it was made as.
+/// A volume with a snapshot of what it was made as, under its first name.
 fn rollback_volume(stage: &Stage) {
-    let there = |label: &str| stage.engine().volume(&name(label)).is_ok();
-    if !there("rb") && !there("renamed") {
-        restore(stage.engine(), "rb", &stage.url());
-        snapshot(stage.engine(), "rb", "rb1");
+    let engine = stage.engine();
+    let there = |label: &str| engine.volume(&name(label)).is_ok();
+    if there("renamed") {
+        let (from, to) = (name("renamed"), name("rb"));
+        engine.rename_volume(&from, &to, &silent()).unwrap();
+    }
+    if !there("rb") {
+        restore(engine, "rb", &stage.url());
+        snapshot(engine, "rb", "rb1");
     }
 }
 
