@@ -108,7 +108,13 @@ fn unpin(engine: &Engine) -> Result<(), Error> {
 /// Devices of ours that are no volume's: a snapshot's, from an interrupted backup.
 fn take_down_strays(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error> {
     let volumes = engine.catalog.volumes().doing(|| "reading volumes")?;
-    let volumes: BTreeSet<Uuid> = volumes.into_iter().map(|volume| volume.uuid).collect();
+    let trashed = engine.trashed_uuids()?;
+    // What lies in the trash is down: its device is up only if its throwing away lost its answer.
+    let volumes: BTreeSet<Uuid> = volumes
+        .into_iter()
+        .map(|volume| volume.uuid)
+        .filter(|uuid| !trashed.contains(uuid))
+        .collect();
     for device in engine
         .pool
         .own_devices()
@@ -125,7 +131,7 @@ fn take_down_strays(engine: &Engine, said: &mut Vec<String>) -> Result<(), Error
             Err(error) => {
                 let error = convoy_fault::chain(&error);
                 said.push(format!(
-                    "device {} belongs to no volume and stays: {error}",
+                    "device {} belongs to no volume that is up, and stays: {error}",
                     device.name
                 ));
             }

@@ -91,7 +91,11 @@ impl Engine {
             .apply(&changes)
             .doing(|| format!("recording that volume {name} is in the trash"));
         if let Err(error) = recorded {
-            self.bring_back_up(&volume);
+            // It may be the answer only that was lost.
+            let trashed = self.catalog.trashed(volume.uuid);
+            if trashed.is_ok_and(|trashed| trashed.is_none()) {
+                self.bring_back_up(&volume);
+            }
             return Err(error);
         }
         tracing::info!("volume thrown away; `convoy undelete {name}` brings it back");
